@@ -1,0 +1,1 @@
+#include "domain/attribution_timeline.h"

@@ -1,0 +1,1 @@
+#include "domain/metric_catalogue.h"

@@ -1,0 +1,117 @@
+#include "domain/time.h"
+
+namespace gpu_telemetry {
+namespace {
+
+Error malformed(std::string_view text) {
+  return invalid("malformed time '" + std::string(text.substr(0, 80)) +
+                 "': expected RFC 3339 with a zone, such as 2025-07-18T20:42:34Z");
+}
+
+// Reads `count` digits at `at`; -1 when one is none.
+int digits(std::string_view text, std::size_t at, std::size_t count) {
+  int value = 0;
+  for (std::size_t i = at; i < at + count; ++i) {
+    const char c = text[i];
+    if (c < '0' || c > '9') return -1;
+    value = value * 10 + (c - '0');
+  }
+  return value;
+}
+
+char* put_digits(char* out, unsigned value, int count) {
+  for (int i = count - 1; i >= 0; --i) {
+    out[i] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  }
+  return out + count;
+}
+
+}  // namespace
+
+Result<Timestamp> parse_rfc3339(std::string_view text, Rounding rounding) {
+  using namespace std::chrono;
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':' ||
+      (text[10] != 'T' && text[10] != 't' && text[10] != ' ')) {
+    return malformed(text);
+  }
+  const int y = digits(text, 0, 4);
+  const int mo = digits(text, 5, 2);
+  const int d = digits(text, 8, 2);
+  const int h = digits(text, 11, 2);
+  const int mi = digits(text, 14, 2);
+  const int s = digits(text, 17, 2);
+  const year_month_day date{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
+  if (y < 0 || mo < 1 || d < 1 || !date.ok() || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 ||
+      s > 60) {
+    return malformed(text);
+  }
+  std::size_t at = 19;
+  int millis = 0;
+  bool finer = false;  // digits below a millisecond that are not zero
+  if (text[at] == '.') {
+    const std::size_t first = ++at;
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
+      const int digit = text[at] - '0';
+      if (at - first < 3) {
+        millis = millis * 10 + digit;
+      } else {
+        finer = finer || digit != 0;
+      }
+    }
+    if (at == first) return malformed(text);
+    for (std::size_t n = at - first; n < 3; ++n) millis *= 10;
+  }
+  if (at >= text.size()) return malformed(text);
+  minutes offset{0};
+  if (text[at] == 'Z' || text[at] == 'z') {
+    ++at;
+  } else if ((text[at] == '+' || text[at] == '-') && text.size() == at + 6 && text[at + 3] == ':') {
+    const int oh = digits(text, at + 1, 2);
+    const int om = digits(text, at + 4, 2);
+    if (oh < 0 || oh > 23 || om < 0 || om > 59) return malformed(text);
+    offset = hours{oh} + minutes{om};
+    if (text[at] == '-') offset = -offset;
+    at += 6;
+  } else {
+    return malformed(text);
+  }
+  if (at != text.size()) return malformed(text);
+  Timestamp time = Timestamp{sys_days{date}} + hours{h} + minutes{mi} + seconds{s} +
+                   Milliseconds{millis} - offset;
+  if (finer && rounding == Rounding::kUp) time += Milliseconds{1};
+  return time;
+}
+
+char* format_rfc3339_to(char* out, Timestamp time) {
+  using namespace std::chrono;
+  const auto day_start = floor<days>(time);
+  const year_month_day date{day_start};
+  const auto of_day = static_cast<unsigned>((time - day_start).count());
+  const unsigned millis = of_day % 1000;
+  const unsigned secs = of_day / 1000;
+  out = put_digits(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  *out++ = '-';
+  out = put_digits(out, static_cast<unsigned>(date.month()), 2);
+  *out++ = '-';
+  out = put_digits(out, static_cast<unsigned>(date.day()), 2);
+  *out++ = 'T';
+  out = put_digits(out, secs / 3600, 2);
+  *out++ = ':';
+  out = put_digits(out, secs / 60 % 60, 2);
+  *out++ = ':';
+  out = put_digits(out, secs % 60, 2);
+  if (millis != 0) {
+    *out++ = '.';
+    out = put_digits(out, millis, 3);
+  }
+  *out++ = 'Z';
+  return out;
+}
+
+std::string format_rfc3339(Timestamp time) {
+  char text[kRfc3339MaxSize];
+  return {text, format_rfc3339_to(text, time)};
+}
+
+}  // namespace gpu_telemetry

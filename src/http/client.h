@@ -1,0 +1,53 @@
+// An HTTP/1.1 client with pooled connections and a deadline on every request.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "domain/duration.h"
+#include "domain/result.h"
+#include "http/message.h"
+
+namespace gpu_telemetry::http {
+
+struct ClientOptions {
+  std::string base_url;  // "http://queue-service:8080"; a path in it is put before every target
+  std::size_t max_idle_connections = 16;
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds{5};
+  std::chrono::milliseconds idle_timeout = std::chrono::seconds{30};
+  ByteSize max_response_size = 256_MiB;
+};
+
+struct ClientRequest {
+  Method method = Method::kGet;
+  std::string target = "/";  // path and query, encoded
+  Headers headers;
+  std::string body;
+  std::chrono::milliseconds timeout = std::chrono::seconds{30};  // connect to last byte
+  // Whether a connection that turns out closed before any byte of an answer may be replaced and the
+  // request sent again. True only for requests that are safe to do twice.
+  bool idempotent = true;
+};
+
+struct ClientResponse {
+  int status = 0;
+  Headers headers;
+  std::string body;
+};
+
+// Functions may be called from any thread; each resumes on its caller's executor.
+class Client {
+ public:
+  // Errors: kInvalid for a URL that is not http://HOST[:PORT][/PATH].
+  static Result<std::shared_ptr<Client>> create(ClientOptions options,
+                                                boost::asio::any_io_executor executor);
+  virtual ~Client() = default;
+  // Any answer is a value, whatever its status. Errors: kUnavailable (no connection, time-out, cut
+  // answer), kFull (answer too large), kCorrupt (not HTTP).
+  virtual boost::asio::awaitable<Result<ClientResponse>> send(ClientRequest request) = 0;
+};
+
+}  // namespace gpu_telemetry::http

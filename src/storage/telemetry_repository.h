@@ -1,0 +1,137 @@
+// Samples, stored once and asked for by GPU and time.
+//
+// Implementations: embedded/ and mongodb/. Both pass repository_contract_test.h. All functions block
+// (call them through concurrency/async_offload.h) and may be called from any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "domain/gpu_uuid.h"
+#include "domain/result.h"
+#include "domain/telemetry_batch.h"
+#include "domain/time.h"
+
+namespace gpu_telemetry::storage {
+
+// A decoded batch and, when the caller still has it, its encoding (domain/batch_codec.h), which
+// spares a repository that stores bytes from encoding it again. Both outlive the call.
+struct BatchToWrite {
+  const TelemetryBatch* batch = nullptr;
+  std::string_view encoded;  // empty: not at hand
+};
+
+enum class Order { kNewestFirst, kOldestFirst };
+
+// The place of a sample in an answer; where a page ended.
+struct SampleKey {
+  Timestamp timestamp;
+  std::string metric;
+  friend bool operator==(const SampleKey&, const SampleKey&) = default;
+};
+
+struct SampleQuery {
+  GpuUuid gpu;
+  // Inclusive at both ends.
+  Timestamp start = Timestamp::min();
+  Timestamp end = Timestamp::max();
+  // Canonical names; empty: all metrics.
+  std::vector<std::string> metrics;
+  Order order = Order::kNewestFirst;
+  // Only samples that come after this one in the answer's order.
+  std::optional<SampleKey> after;
+  // At most so many samples; 0: all.
+  std::uint64_t limit = 0;
+};
+
+struct StoredSample {
+  Timestamp timestamp;
+  std::uint32_t metric = 0;  // index into SampleCursor::metric_names()
+  double value = 0;
+};
+
+// An answer that is read block by block, so that a million samples never lie in memory at once. It
+// shows the store as it was when the query was made, holds no lock, and may be read from any one
+// thread at a time. It must not outlive its repository.
+class SampleCursor {
+ public:
+  virtual ~SampleCursor() = default;
+  // The next samples, in order: by timestamp (in the query's order), ties by metric name ascending.
+  // Empty at the end. The span is valid until the next call.
+  // Errors: kCorrupt (damage, named; samples before it were right), kUnavailable.
+  virtual Result<std::span<const StoredSample>> next() = 0;
+  // Sorted by name; complete and unchanging from the start.
+  virtual std::span<const std::string> metric_names() const = 0;
+};
+
+// One metric of many GPUs, in buckets aligned to the epoch.
+struct AggregateQuery {
+  std::string metric;  // canonical
+  std::vector<GpuUuid> gpus;
+  Timestamp start;
+  Timestamp end;  // inclusive; end - start must be finite
+  Milliseconds step{60'000};  // > 0; (end - start) / step at most kMaxBuckets
+};
+inline constexpr std::uint64_t kMaxBuckets = 11'000;
+
+struct Bucket {
+  Timestamp start;  // a multiple of `step`; samples of [start, start + step) within the range
+  std::uint64_t count = 0;  // > 0
+  double sum = 0;
+  double min = 0;
+  double max = 0;
+  double last = 0;  // the value with the latest timestamp
+};
+
+struct GpuBuckets {
+  GpuUuid gpu;
+  std::vector<Bucket> buckets;  // oldest first, empty ones left out
+};
+
+// One metric that a GPU has samples of.
+struct MetricPresence {
+  std::string metric;
+  Timestamp first;
+  Timestamp last;
+};
+
+struct LatestSample {
+  std::string metric;
+  Timestamp timestamp;
+  double value = 0;
+};
+
+class TelemetryRepository {
+ public:
+  virtual ~TelemetryRepository() = default;
+
+  // Stores every sample of the batches. Returns only when they are safe against a power cut; after an
+  // error any part may have been stored, and writing the same again is right: a sample is known by
+  // (GPU UUID, timestamp, metric), partial scrapes of one key merge, and of two values the one
+  // written last wins. Order between concurrent calls is not defined.
+  // Errors: kFull (no space; nothing was lost), kUnavailable, kInvalid (a batch whose invariants do
+  // not hold).
+  virtual Result<void> write(std::span<const BatchToWrite> batches) = 0;
+
+  // An unknown GPU has no samples; that is no error.
+  virtual Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) = 0;
+
+  // One entry per queried GPU that has samples in the range, in the order of the query.
+  virtual Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) = 0;
+
+  // The newest sample of each metric of the GPU, sorted by metric.
+  virtual Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) = 0;
+
+  // Which metrics the GPU has, and since when until when, sorted by metric.
+  virtual Result<std::vector<MetricPresence>> metrics_of(const GpuUuid& gpu) = 0;
+
+  // Whether it answers. Cheap. Errors: kUnavailable, kFull.
+  virtual Result<void> check_health() = 0;
+};
+
+}  // namespace gpu_telemetry::storage
