@@ -20,7 +20,8 @@ Result<LogLevel> parse_log_level(std::string_view text);
 
 enum class LogFormat { kAuto, kText, kJson };  // kAuto: text when standard error is a terminal
 
-// Called once, before threads start. `service` is a member of every JSON line.
+// Called once, before threads start; until then lines from kInfo up are written as kAuto decides.
+// `service` is a member of every JSON line. Text is coloured on a terminal unless NO_COLOR is set.
 void configure_logging(LogLevel level, LogFormat format, std::string service);
 bool log_enabled(LogLevel level);
 
@@ -49,6 +50,10 @@ class LogField {
 
 using LogFields = std::initializer_list<LogField>;
 
+// Each line leaves in one write, so lines of several threads or processes do not mix. A line that
+// standard error does not take within a second is lost. Bytes that are not UTF-8 are written as
+// U+FFFD and control characters escaped, so that what somebody sent cannot forge a line.
+//
 // Thread-safe. Name the fields of a call inside a coroutine outside of any co_await expression.
 void log_line(LogLevel level, std::string_view message, LogFields fields = {});
 void log_debug(std::string_view message, LogFields fields = {});
@@ -56,8 +61,8 @@ void log_info(std::string_view message, LogFields fields = {});
 void log_warn(std::string_view message, LogFields fields = {});
 void log_error(std::string_view message, LogFields fields = {});
 
-// Lets a repeated line through `burst` times each `period`, and says with the next one how many were
-// held back. One object for each place that can repeat; thread-safe.
+// Lets a repeated line through `burst` times each `period`, and says with the next one how many
+// were held back. One object for each place that can repeat; thread-safe.
 class LogLimiter {
  public:
   explicit LogLimiter(std::uint32_t burst = 5,
@@ -65,6 +70,9 @@ class LogLimiter {
       : burst_(burst), period_(period) {}
   // As log_line, with a field "suppressed" when lines were held back since the last one.
   void log(LogLevel level, std::string_view message, LogFields fields = {});
+  // The same at a time that the caller gives.
+  void log_at(std::chrono::steady_clock::time_point now, LogLevel level, std::string_view message,
+              LogFields fields = {});
 
  private:
   const std::uint32_t burst_;

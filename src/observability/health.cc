@@ -1,0 +1,71 @@
+#include "observability/health.h"
+
+#include <algorithm>
+
+#include "observability/log.h"
+
+namespace gpu_telemetry::observability {
+namespace {
+
+constexpr std::string_view kStarting = "starting";
+
+bool all_ok(const auto& conditions) {
+  return std::ranges::all_of(conditions, [](const auto& entry) { return entry.second.ok; });
+}
+
+}  // namespace
+
+void Health::expect(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  conditions_.try_emplace(std::string(name), Condition{false, std::string(kStarting)});
+}
+
+void Health::set_ok(std::string_view name) {
+  {
+    const std::lock_guard lock(mutex_);
+    Condition& condition = conditions_[std::string(name)];
+    if (condition.ok) return;
+    condition.ok = true;
+    condition.reason.clear();
+  }
+  log_info("check passes", {{"check", name}});
+}
+
+void Health::set_failed(std::string_view name, std::string_view reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    Condition& condition = conditions_[std::string(name)];
+    if (!condition.ok && condition.reason == reason) return;
+    condition.ok = false;
+    condition.reason = reason;
+  }
+  log_warn("check fails", {{"check", name}, {"reason", reason}});
+}
+
+void Health::start_draining() {
+  const std::lock_guard lock(mutex_);
+  draining_ = true;
+}
+
+bool Health::draining() const {
+  const std::lock_guard lock(mutex_);
+  return draining_;
+}
+
+bool Health::ready() const {
+  const std::lock_guard lock(mutex_);
+  return !draining_ && all_ok(conditions_);
+}
+
+Health::State Health::state() const {
+  const std::lock_guard lock(mutex_);
+  State state;
+  state.draining = draining_;
+  state.ready = !draining_ && all_ok(conditions_);
+  for (const auto& [name, condition] : conditions_) {
+    state.checks.push_back({name, condition.ok, condition.reason});
+  }
+  return state;
+}
+
+}  // namespace gpu_telemetry::observability

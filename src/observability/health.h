@@ -1,0 +1,54 @@
+// What a process says about itself when it is asked whether it is well.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gpu_telemetry::observability {
+
+// The named conditions under which a process can do its work, and whether it is on its way out.
+// /readyz answers 503 unless ready(); /livez never asks it, because a restart mends no dependency.
+// Thread-safe. Whoever watches a condition reports it; nothing here calls a dependency.
+class Health {
+ public:
+  struct Check {
+    std::string name;
+    bool ok = false;
+    std::string reason;  // why not; empty when ok
+    friend bool operator==(const Check&, const Check&) = default;
+  };
+  struct State {
+    bool ready = false;
+    bool draining = false;
+    std::vector<Check> checks;  // by name
+  };
+
+  // Names a condition that does not hold yet, so that the process is not ready before it does.
+  void expect(std::string_view name);
+  // The condition holds, or does not, and why. A change is logged. An unknown name is added.
+  void set_ok(std::string_view name);
+  void set_failed(std::string_view name, std::string_view reason);
+
+  // From here on the process is not ready: it finishes what it has and takes nothing new. For good.
+  void start_draining();
+
+  bool draining() const;
+  // Every condition holds and the process is not draining.
+  bool ready() const;
+  State state() const;
+
+ private:
+  struct Condition {
+    bool ok = false;
+    std::string reason;
+  };
+
+  mutable std::mutex mutex_;
+  std::map<std::string, Condition, std::less<>> conditions_;  // guarded by mutex_
+  bool draining_ = false;                                     // guarded by mutex_
+};
+
+}  // namespace gpu_telemetry::observability
