@@ -1,4 +1,5 @@
-// Little-endian integers, variable-length integers (LEB128) and zigzag, as all our formats use them.
+// Little-endian integers, variable-length integers (LEB128) and zigzag, as all our formats use
+// them.
 #pragma once
 
 #include <bit>
@@ -45,8 +46,8 @@ constexpr std::int64_t unzigzag(std::uint64_t value) {
 }
 
 // Reads from a span of bytes that may be damaged: every read is bounds-checked, and the first that
-// fails makes the reader fail for good (`ok()` is false, reads return zero or empty). Check once, at
-// the end of a structure, and before a read value is used as a size of anything allocated.
+// fails makes the reader fail for good (`ok()` is false, reads return zero or empty). Check once,
+// at the end of a structure, and before a read value is used as a size of anything allocated.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view bytes)
@@ -55,7 +56,10 @@ class ByteReader {
   bool ok() const { return ok_; }
   std::size_t offset() const { return static_cast<std::size_t>(at_ - begin_); }
   std::size_t remaining() const { return static_cast<std::size_t>(end_ - at_); }
-  void fail() { ok_ = false; at_ = end_; }
+  void fail() {
+    ok_ = false;
+    at_ = end_;
+  }
 
   template <class T>
   T fixed() {

@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli polynomial 0x1EDC6F41, reflected; RFC 3720 section 12.1), the checksum of every
-// stored record. Uses the processor's instruction where there is one, chosen at run time.
+// CRC-32C (Castagnoli polynomial 0x1EDC6F41, reflected; RFC 3720 section 12.1), the checksum of
+// every stored record. Uses the processor's instruction where there is one, chosen at run time.
 #pragma once
 
 #include <cstdint>

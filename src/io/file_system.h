@@ -41,8 +41,8 @@ class File {
   virtual Result<std::uint64_t> size() const = 0;
 };
 
-// Read-only bytes of a whole file, mapped. Valid as long as the object lives, also after the file is
-// unlinked. A read error of the device (SIGBUS) is not survivable: check sizes first.
+// Read-only bytes of a whole file, mapped. Valid as long as the object lives, also after the file
+// is unlinked. A read error of the device (SIGBUS) is not survivable: check sizes first.
 class MappedFile {
  public:
   virtual ~MappedFile() = default;
@@ -56,9 +56,9 @@ class FileLock {
 };
 
 enum class OpenMode {
-  kRead,         // must exist
-  kReadWrite,    // must exist
-  kCreate,       // must not exist; read and write
+  kRead,       // must exist
+  kReadWrite,  // must exist
+  kCreate,     // must not exist; read and write
 };
 
 class FileSystem {
@@ -69,6 +69,7 @@ class FileSystem {
   // kFull, kUnavailable; each names the path and the system's reason.
   virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
   virtual Result<std::unique_ptr<MappedFile>> map(const std::string& path) = 0;
+  // Creates the folder and those above it that are missing, durably. No error when it is there.
   virtual Result<void> create_directories(const std::string& path) = 0;
   // Names (not paths) of what is in the folder, sorted.
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
@@ -88,6 +89,9 @@ class FileSystem {
 
 // The real one. One instance for the whole process.
 FileSystem& posix_file_system();
+
+// The folder that `path` lies in: `/a` of `/a/b`, `.` of `b`, `/` of `/a` and of `/`.
+std::string parent_folder(const std::string& path);
 
 // The whole content of a file. Errors as above, and kFull past `limit` bytes.
 Result<std::string> read_file(FileSystem& files, const std::string& path, std::uint64_t limit);
