@@ -64,7 +64,7 @@ struct Reading {
 };
 
 // Turns the text of a value into a reading of the field. `definition` may be null (an unknown
-// metric: any finite number that is no 64-bit or double blank). Absent, by DCGM's dcgm_fields.h:
+// metric: any finite number that is neither an int64 blank nor one of the four double codes). Absent, by DCGM's dcgm_fields.h:
 //  - int64 fields (and unknown ones): 0x7ffffffffffffff0 blank, ...f1 not found, ...f2 not supported,
 //    ...f3 not permitted, anything above blank;
 //  - double fields: 140737488355328.0 blank, .0+1 not found, +2 not supported, +3 not permitted, and
@@ -72,7 +72,8 @@ struct Reading {
 //  - int32 codes 0x7ffffff0 to 0x7ffffff3, only where `int32_blanks`;
 //  - `<<<NULL>>>`, `<<<NOT_FOUND>>>`, `<<<NOT_SUPPORTED>>>`, `<<<NOT_PERM>>>`;
 //  - `N/A`, `nan`, `inf` with either sign and in any case, and empty text: blank.
-// Numbers are decimal, with fraction and exponent (std::from_chars); spaces around are ignored.
+// Numbers are decimal, with fraction and exponent (std::from_chars), rounded as strtod rounds them;
+// spaces and tabs around are ignored. One too large or too small for a double is out of range.
 Reading interpret_reading(const MetricDefinition* definition, std::string_view text);
 
 // The same for a value that is a number already (a source that does not read text).
