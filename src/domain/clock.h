@@ -31,10 +31,13 @@ class ManualClock final : public Clock {
   SteadyTime steady_now() const override {
     return SteadyTime{std::chrono::nanoseconds{steady_nanoseconds_.load()}};
   }
-  // Moves both clocks forward.
+  // Moves both clocks forward. The wall clock takes its whole milliseconds from the sum of all
+  // moves.
   void advance(std::chrono::nanoseconds by) {
-    steady_nanoseconds_ += by.count();
-    milliseconds_ += std::chrono::duration_cast<Milliseconds>(by).count();
+    const std::chrono::nanoseconds before{steady_nanoseconds_.fetch_add(by.count())};
+    milliseconds_ +=
+        (std::chrono::floor<Milliseconds>(before + by) - std::chrono::floor<Milliseconds>(before))
+            .count();
   }
   // Sets the wall clock alone, as an operator would.
   void set(Timestamp now) { milliseconds_ = unix_milliseconds(now); }

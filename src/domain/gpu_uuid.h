@@ -29,9 +29,10 @@ class GpuUuid {
   // The same without an error's cost, for hot paths: false leaves `out` as it was.
   static bool try_parse(std::string_view text, GpuUuid& out);
 
-  // The UUID of MIG instance `gpu_instance_id` (DCGM's label GPU_I_ID) of this GPU: exporters report
-  // an instance's readings under its parent's UUID. It is `MIG-` and the name-based UUID (RFC 9562,
-  // version 5) of the id within the parent's UUID, so every process derives the same one.
+  // The UUID of MIG instance `gpu_instance_id` (DCGM's label GPU_I_ID) of this GPU: exporters
+  // report an instance's readings under its parent's UUID. It is `MIG-` and the name-based UUID
+  // (RFC 9562, version 5) of the id within the parent's UUID, so every process derives the same
+  // one.
   GpuUuid mig_instance(std::string_view gpu_instance_id) const;
 
   // Lower-case digits.

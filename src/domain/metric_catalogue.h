@@ -1,7 +1,7 @@
 // What is known of DCGM's fields: names, unit, kind, and which numbers are readings at all.
 //
-// Facts from NVIDIA's DCGM (dcgm_fields.h) and dcgm-exporter (default-counters.csv); valid ranges are
-// the physical or documented limits of the quantity, wide enough for any current product.
+// Facts from NVIDIA's DCGM (dcgm_fields.h) and dcgm-exporter (default-counters.csv); valid ranges
+// are the physical or documented limits of the quantity, wide enough for any current product.
 #pragma once
 
 #include <cstdint>
@@ -48,12 +48,12 @@ std::string_view canonical_metric_name(std::string_view any_name);
 // gpu_telemetry_readings_rejected_total{reason}.
 enum class Rejection : std::uint8_t {
   kNone,
-  kBlank,          // "blank": DCGM has no value yet
-  kNotFound,       // "not_found"
-  kNotSupported,   // "not_supported"
-  kNotPermitted,   // "not_permitted"
-  kNotANumber,     // "not_a_number": text such as `12abc`
-  kOutOfRange,     // "out_of_range"
+  kBlank,         // "blank": DCGM has no value yet
+  kNotFound,      // "not_found"
+  kNotSupported,  // "not_supported"
+  kNotPermitted,  // "not_permitted"
+  kNotANumber,    // "not_a_number": text such as `12abc`
+  kOutOfRange,    // "out_of_range"
 };
 inline constexpr int kRejectionCount = 7;
 std::string_view to_string(Rejection rejection);
@@ -64,10 +64,13 @@ struct Reading {
 };
 
 // Turns the text of a value into a reading of the field. `definition` may be null (an unknown
-// metric: any finite number that is neither an int64 blank nor one of the four double codes). Absent, by DCGM's dcgm_fields.h:
-//  - int64 fields (and unknown ones): 0x7ffffffffffffff0 blank, ...f1 not found, ...f2 not supported,
+// metric: any finite number that is neither an int64 blank nor one of the four double codes).
+// Absent, by DCGM's dcgm_fields.h:
+//  - int64 fields (and unknown ones): 0x7ffffffffffffff0 blank, ...f1 not found, ...f2 not
+//  supported,
 //    ...f3 not permitted, anything above blank;
-//  - double fields: 140737488355328.0 blank, .0+1 not found, +2 not supported, +3 not permitted, and
+//  - double fields: 140737488355328.0 blank, .0+1 not found, +2 not supported, +3 not permitted,
+//  and
 //    anything above blank;
 //  - int32 codes 0x7ffffff0 to 0x7ffffff3, only where `int32_blanks`;
 //  - `<<<NULL>>>`, `<<<NOT_FOUND>>>`, `<<<NOT_SUPPORTED>>>`, `<<<NOT_PERM>>>`;

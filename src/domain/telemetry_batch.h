@@ -17,8 +17,8 @@ struct Sample {
   friend bool operator==(const Sample&, const Sample&) = default;
 };
 
-// The readings of one GPU at one timestamp, possibly only some of them: a partial scrape. Scrapes of
-// one (GPU UUID, timestamp) merge in storage; of two values of one metric the last written wins.
+// The readings of one GPU at one timestamp, possibly only some of them: a partial scrape. Scrapes
+// of one (GPU UUID, timestamp) merge in storage; of two values of one metric the last written wins.
 struct Scrape {
   std::uint32_t gpu = 0;  // index into TelemetryBatch::gpus
   std::uint32_t first_sample = 0;

@@ -8,6 +8,11 @@ Error malformed(std::string_view text) {
                  "': expected RFC 3339 with a zone, such as 2025-07-18T20:42:34Z");
 }
 
+// What can be written again.
+constexpr Timestamp kFirst{std::chrono::sys_days{std::chrono::year{0} / 1 / 1}};
+constexpr Timestamp kLast =
+    Timestamp{std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1}} - Milliseconds{1};
+
 // Reads `count` digits at `at`; -1 when one is none.
 int digits(std::string_view text, std::size_t at, std::size_t count) {
   int value = 0;
@@ -41,7 +46,8 @@ Result<Timestamp> parse_rfc3339(std::string_view text, Rounding rounding) {
   const int h = digits(text, 11, 2);
   const int mi = digits(text, 14, 2);
   const int s = digits(text, 17, 2);
-  const year_month_day date{year{y}, month{static_cast<unsigned>(mo)}, day{static_cast<unsigned>(d)}};
+  const year_month_day date{year{y}, month{static_cast<unsigned>(mo)},
+                            day{static_cast<unsigned>(d)}};
   if (y < 0 || mo < 1 || d < 1 || !date.ok() || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 ||
       s > 60) {
     return malformed(text);
@@ -80,6 +86,7 @@ Result<Timestamp> parse_rfc3339(std::string_view text, Rounding rounding) {
   Timestamp time = Timestamp{sys_days{date}} + hours{h} + minutes{mi} + seconds{s} +
                    Milliseconds{millis} - offset;
   if (finer && rounding == Rounding::kUp) time += Milliseconds{1};
+  if (time < kFirst || time > kLast) return malformed(text);  // carried out of years 0 to 9999
   return time;
 }
 

@@ -30,6 +30,7 @@ enum class Rounding { kDown, kUp };
 
 // Reads an RFC 3339 date-time. A zone (`Z` or an offset) is required; `T` and `Z` may be lower case
 // and a space may stand for `T`; second 60 is read as the first of the next minute.
+// In UTC the time must lie in the years 0 to 9999.
 // Errors: kInvalid, with the text and the accepted form.
 Result<Timestamp> parse_rfc3339(std::string_view text, Rounding rounding = Rounding::kDown);
 
