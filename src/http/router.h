@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "http/message.h"
@@ -50,7 +51,9 @@ struct Route {
 };
 
 // Filled before the server starts, then read by all its threads. A GET route answers HEAD as well,
-// without the body. A literal segment wins over a placeholder.
+// without the body. A literal segment wins over a placeholder, from left to right, among the routes
+// that have the method. A placeholder stands for one whole segment that is not empty; paths are
+// matched as decoded, so that an encoded slash separates segments like a plain one.
 class Router {
  public:
   // Errors: kInvalid for a malformed pattern, kConflict for a route that is there already.
@@ -63,10 +66,25 @@ class Router {
   // Sets request.path_parameters on a match.
   Match match(Request& request) const;
 
+  // In the order in which they were added.
   const std::vector<Route>& routes() const { return routes_; }
 
  private:
+  // A tree of segments: each node is what can stand after one prefix. Indices, so that a router can
+  // be copied and moved.
+  struct Node {
+    std::vector<std::pair<std::string, std::size_t>> literals;  // segment, node
+    std::size_t placeholder = 0;                                // node; 0: none
+    std::vector<std::size_t> routes;                            // those that end here
+  };
+  struct Search;
+
+  void search(std::size_t node, std::string_view rest, Search& state) const;
+  const Route* route_at(const Node& node, Method method) const;
+
   std::vector<Route> routes_;
+  std::vector<std::vector<std::string>> placeholders_;  // names of each route's, left to right
+  std::vector<Node> nodes_ = std::vector<Node>(1);      // the first is the root
 };
 
 }  // namespace gpu_telemetry::http
