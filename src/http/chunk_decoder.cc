@@ -21,8 +21,8 @@ ChunkDecoder::State ChunkDecoder::decode(std::string_view input, std::string& bo
   consumed = 0;
   while (consumed < input.size()) {
     if (step_ == Step::kData) {
-      const std::size_t part = static_cast<std::size_t>(
-          std::min<std::uint64_t>(size_, input.size() - consumed));
+      const std::size_t part =
+          static_cast<std::size_t>(std::min<std::uint64_t>(size_, input.size() - consumed));
       body.append(input.substr(consumed, part));
       consumed += part;
       size_ -= part;

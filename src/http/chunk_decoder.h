@@ -8,8 +8,8 @@
 
 namespace gpu_telemetry::http {
 
-// Extensions are skipped and trailers dropped, both within bounds: 256 bytes for a chunk's line, 8 KiB
-// for all trailers.
+// Extensions are skipped and trailers dropped, both within bounds: 256 bytes for a chunk's line, 8
+// KiB for all trailers.
 class ChunkDecoder {
  public:
   enum class State { kNeedMore, kComplete, kMalformed, kTooLarge };

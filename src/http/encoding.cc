@@ -32,7 +32,7 @@ std::size_t utf8_length(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
   if (lead < 0x80) return 1;
   std::size_t length = 0;
-  unsigned char low = 0x80;  // the range of the second byte, which rules out overlong forms,
+  unsigned char low = 0x80;   // the range of the second byte, which rules out overlong forms,
   unsigned char high = 0xBF;  // surrogates and what is past U+10FFFF
   if (lead >= 0xC2 && lead <= 0xDF) {
     length = 2;

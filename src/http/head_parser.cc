@@ -236,8 +236,8 @@ std::optional<HeadProblem> split_target(std::string_view target, Target& out) {
     return bad_request("the target must not have a fragment ('#')");
   }
   out.path = target.substr(0, target.find('?'));
-  out.query = out.path.size() == target.size() ? std::string_view{}
-                                               : target.substr(out.path.size() + 1);
+  out.query =
+      out.path.size() == target.size() ? std::string_view{} : target.substr(out.path.size() + 1);
   if (out.path.empty()) out.path = "/";
   return std::nullopt;
 }

@@ -1,5 +1,5 @@
-// The heads of requests and answers (RFC 9112 sections 2 to 6), read strictly: what two readers could
-// understand differently is refused, because that is how requests are smuggled past a proxy.
+// The heads of requests and answers (RFC 9112 sections 2 to 6), read strictly: what two readers
+// could understand differently is refused, because that is how requests are smuggled past a proxy.
 //
 // Refused: bare CR or LF, control characters, folded header lines, a space before a colon, unknown
 // transfer codings, Transfer-Encoding beside Content-Length, Content-Length values that differ or

@@ -55,7 +55,8 @@ struct Request {
   // Values of the route's {placeholders}, decoded, by name.
   std::vector<std::pair<std::string, std::string>> path_parameters;
   std::string remote_address;
-  // From X-Request-Id when the client sent a sane one (at most 128 of [A-Za-z0-9._-]), else made up.
+  // From X-Request-Id when the client sent a sane one (at most 128 of [A-Za-z0-9._-]), else made
+  // up.
   std::string id;
 
   std::string_view path_parameter(std::string_view name) const;
@@ -88,7 +89,8 @@ Response json_response(int status, std::string json);
 // RFC 9457 application/problem+json: type about:blank, the status's standard title, and `detail`.
 Response problem(int status, std::string_view detail);
 // The same with the status that fits the error's code: kInvalid 400, kNotFound 404, kConflict 409,
-// kFull and kUnavailable 503 with Retry-After, others 500 (whose detail is not shown to the client).
+// kFull and kUnavailable 503 with Retry-After, others 500 (whose detail is not shown to the
+// client).
 Response problem(const Error& error);
 
 std::string_view reason_phrase(int status);

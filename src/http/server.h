@@ -18,7 +18,7 @@ class Metrics;
 namespace gpu_telemetry::http {
 
 struct ServerOptions {
-  std::string name = "api";  // in logs and the `server` label of metrics
+  std::string name = "api";        // in logs and the `server` label of metrics
   std::string host = "127.0.0.1";  // an address, or a name that resolves to one; "::" for all
   std::uint16_t port = 8080;       // 0: any free one; Server::port() tells
   unsigned threads = 0;            // io_contexts, each with its own acceptor; 0: one a core
@@ -29,7 +29,7 @@ struct ServerOptions {
   std::chrono::milliseconds read_timeout = std::chrono::seconds{15};   // for a whole request; 408
   std::chrono::milliseconds write_timeout = std::chrono::seconds{30};  // for each write
   std::chrono::milliseconds idle_timeout = std::chrono::seconds{75};   // between requests
-  observability::Metrics* metrics = nullptr;  // null: not counted
+  observability::Metrics* metrics = nullptr;                           // null: not counted
   bool log_requests = true;
 };
 
@@ -45,8 +45,8 @@ class Server {
   virtual void start() = 0;
   // The port that is bound.
   virtual std::uint16_t port() const = 0;
-  // Stops accepting, lets running requests end (each answered with `Connection: close`), closes idle
-  // connections, and cuts what is left after `grace`. Blocks until all threads have ended.
+  // Stops accepting, lets running requests end (each answered with `Connection: close`), closes
+  // idle connections, and cuts what is left after `grace`. Blocks until all threads have ended.
   virtual void stop(std::chrono::milliseconds grace) = 0;
 };
 
