@@ -1,14 +1,15 @@
 // Immutable files of samples, sorted by (GPU, metric). docs/formats/store.md has the bytes.
 //
-// A file is complete in itself: it names its GPUs and metrics, says which times it covers, and holds
-// a checksum of every part. A GPU stores each distinct timestamp vector once, and its columns name
-// theirs. Values are decimal-scaled integers where that is exact and raw doubles where it is not, bit
-// for bit, in groups of 128 with minimum, maximum and sum, so that a scan may skip or answer a group
-// without decoding it.
+// A file is complete in itself: it names its GPUs and metrics, says which times it covers, and
+// holds a checksum of every part. A GPU stores each distinct timestamp vector once, and its columns
+// name theirs. Values are decimal-scaled integers where that is exact and raw doubles where it is
+// not, bit for bit, in groups of 128 with minimum, maximum and sum, so that a scan may skip or
+// answer a group without decoding it.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,9 +24,9 @@ namespace gpu_telemetry::storage::embedded {
 
 // Samples of one series (one metric of one GPU), as parallel arrays.
 struct SeriesColumn {
-  std::uint32_t metric = 0;                   // index into the file's metric names
-  std::span<const std::int64_t> timestamps;   // Unix ms, strictly ascending, not empty
-  std::span<const double> values;             // as many; finite
+  std::uint32_t metric = 0;                  // index into the file's metric names
+  std::span<const std::int64_t> timestamps;  // Unix ms, strictly ascending, not empty
+  std::span<const double> values;            // as many; finite
 };
 
 struct SeriesFileSummary {
@@ -54,8 +55,8 @@ class SeriesFileWriter {
   // The spans are read during the call only.
   virtual Result<void> add_gpu(const GpuUuid& gpu, std::span<const SeriesColumn> columns) = 0;
 
-  // Writes the index and the footer, and syncs. Call nothing afterwards. kInvalid for a file without
-  // samples.
+  // Writes the index and the footer, and syncs. Call nothing afterwards. kInvalid for a file
+  // without samples.
   virtual Result<SeriesFileSummary> finish() = 0;
 };
 
@@ -79,8 +80,8 @@ struct ColumnAggregate {
   std::int64_t last_timestamp = 0;
 };
 
-// Opened once, read by any number of threads. Bytes are mapped; header, index and footer are verified
-// when it is opened, each column when it is first read.
+// Opened once, read by any number of threads. Bytes are mapped; header, index and footer are
+// verified when it is opened, each column when it is first read.
 class SeriesFileReader {
  public:
   // Errors: kCorrupt (path, part and what is wrong), kInvalid (a version that this program does not
@@ -97,6 +98,10 @@ class SeriesFileReader {
   virtual std::span<const GpuUuid> gpus() const = 0;
   // Columns of the GPU in ascending order of metric; empty when the file has none. O(log gpus).
   virtual std::vector<ColumnEntry> columns(const GpuUuid& gpu) const = 0;
+  // The GPU's column of that metric (index into metric_names()), without listing the others: the
+  // way to one metric of many GPUs. Allocates nothing.
+  virtual std::optional<ColumnEntry> find_column(const GpuUuid& gpu,
+                                                 std::uint32_t metric) const = 0;
 
   // Appends the samples whose timestamps lie in [start, end] to the two vectors, ascending in time.
   // Only the groups of 128 that overlap the range are decoded.
@@ -106,8 +111,8 @@ class SeriesFileReader {
                             std::vector<double>& values) const = 0;
 
   // Appends one aggregate for each bucket of `step` milliseconds (aligned to the epoch) that has
-  // samples in [start, end], ascending. When the last of `out` is the same bucket it is extended, so
-  // that consecutive files can be chained (later samples after earlier ones).
+  // samples in [start, end], ascending. When the last of `out` is the same bucket it is extended,
+  // so that consecutive files can be chained (later samples after earlier ones).
   virtual Result<void> aggregate(const ColumnEntry& column, std::int64_t start, std::int64_t end,
                                  std::int64_t step, std::vector<ColumnAggregate>& out) const = 0;
 
