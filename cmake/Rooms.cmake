@@ -1,5 +1,11 @@
 # A room is one folder of src/: one library target, its sources named, its dependencies declared.
 
+# `rooms` builds every room and nothing else; `unit_tests` the tests that need nothing but themselves.
+add_custom_target(rooms)
+add_custom_target(unit_tests)
+# `fuzz_targets` builds what scripts/fuzz.sh runs.
+add_custom_target(fuzz_targets)
+
 # gpu_telemetry_room(NAME SOURCES a.cc ... [PUBLIC dep ...] [PRIVATE dep ...] [ASIO])
 # ASIO compiles the room with the precompiled Boost.Asio headers.
 function(gpu_telemetry_room name)
@@ -7,6 +13,7 @@ function(gpu_telemetry_room name)
   if(ROOM_SOURCES)
     add_library(${name} STATIC ${ROOM_SOURCES})
     target_link_libraries(${name} PUBLIC ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE} gpu_telemetry_flags)
+    add_dependencies(rooms ${name})
     if(ROOM_ASIO)
       target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/concurrency/asio_pch.h)
     endif()
@@ -17,7 +24,8 @@ function(gpu_telemetry_room name)
 endfunction()
 
 # gpu_telemetry_test(NAME LABEL unit SOURCES a_test.cc ... LIBRARIES dep ... [ASIO])
-# One executable of GoogleTest cases. Each case is a ctest of its own, found when ctest runs.
+# One executable of GoogleTest cases, and one ctest. LABEL says what it needs: unit (nothing), e2e
+# (the built program), chaos (the program, and killing it).
 function(gpu_telemetry_test name)
   cmake_parse_arguments(TEST "ASIO" "LABEL;TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   if(NOT TEST_LABEL)
@@ -30,6 +38,9 @@ function(gpu_telemetry_test name)
   target_link_libraries(${name} PRIVATE ${TEST_LIBRARIES} gpu_telemetry_flags GTest::gmock GTest::gtest_main)
   if(TEST_ASIO)
     target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/concurrency/asio_pch.h)
+  endif()
+  if(TEST_LABEL STREQUAL unit)
+    add_dependencies(unit_tests ${name})
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${TEST_LABEL} TIMEOUT ${TEST_TIMEOUT})
@@ -56,4 +67,5 @@ function(gpu_telemetry_fuzz name)
   add_executable(${name} ${name}.cc)
   target_link_libraries(${name} PRIVATE ${FUZZ_LIBRARIES} gpu_telemetry_flags)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzz_targets ${name})
 endfunction()

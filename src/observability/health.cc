@@ -9,20 +9,20 @@ namespace {
 
 constexpr std::string_view kStarting = "starting";
 
-bool all_ok(const auto& conditions) {
-  return std::ranges::all_of(conditions, [](const auto& entry) { return entry.second.ok; });
-}
-
 }  // namespace
 
+bool Health::all_ok() const {
+  return std::ranges::all_of(conditions_, [](const auto& entry) { return entry.second.ok; });
+}
+
 void Health::expect(std::string_view name) {
-  const std::lock_guard lock(mutex_);
+  const concurrency::MutexLock lock(mutex_);
   conditions_.try_emplace(std::string(name), Condition{false, std::string(kStarting)});
 }
 
 void Health::set_ok(std::string_view name) {
   {
-    const std::lock_guard lock(mutex_);
+    const concurrency::MutexLock lock(mutex_);
     Condition& condition = conditions_[std::string(name)];
     if (condition.ok) return;
     condition.ok = true;
@@ -33,7 +33,7 @@ void Health::set_ok(std::string_view name) {
 
 void Health::set_failed(std::string_view name, std::string_view reason) {
   {
-    const std::lock_guard lock(mutex_);
+    const concurrency::MutexLock lock(mutex_);
     Condition& condition = conditions_[std::string(name)];
     if (!condition.ok && condition.reason == reason) return;
     condition.ok = false;
@@ -43,25 +43,25 @@ void Health::set_failed(std::string_view name, std::string_view reason) {
 }
 
 void Health::start_draining() {
-  const std::lock_guard lock(mutex_);
+  const concurrency::MutexLock lock(mutex_);
   draining_ = true;
 }
 
 bool Health::draining() const {
-  const std::lock_guard lock(mutex_);
+  const concurrency::MutexLock lock(mutex_);
   return draining_;
 }
 
 bool Health::ready() const {
-  const std::lock_guard lock(mutex_);
-  return !draining_ && all_ok(conditions_);
+  const concurrency::MutexLock lock(mutex_);
+  return !draining_ && all_ok();
 }
 
 Health::State Health::state() const {
-  const std::lock_guard lock(mutex_);
+  const concurrency::MutexLock lock(mutex_);
   State state;
   state.draining = draining_;
-  state.ready = !draining_ && all_ok(conditions_);
+  state.ready = !draining_ && all_ok();
   for (const auto& [name, condition] : conditions_) {
     state.checks.push_back({name, condition.ok, condition.reason});
   }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "concurrency/thread_annotations.h"
 
 namespace gpu_telemetry::observability {
 
@@ -46,9 +47,11 @@ class Health {
     std::string reason;
   };
 
-  mutable std::mutex mutex_;
-  std::map<std::string, Condition, std::less<>> conditions_;  // guarded by mutex_
-  bool draining_ = false;                                     // guarded by mutex_
+  bool all_ok() const GPU_TELEMETRY_REQUIRES(mutex_);
+
+  mutable concurrency::Mutex mutex_;
+  std::map<std::string, Condition, std::less<>> conditions_ GPU_TELEMETRY_GUARDED_BY(mutex_);
+  bool draining_ GPU_TELEMETRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace gpu_telemetry::observability

@@ -1,0 +1,66 @@
+# Every way to use this repository. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Processes that compile and test at the same time.
+JOBS ?= $(shell nproc)
+# Where `make run` keeps what it stores.
+DATA ?= var
+# Seconds that each fuzz target runs.
+FUZZ_SECONDS ?= 10
+export JOBS FUZZ_SECONDS
+
+release := build/release
+
+.PHONY: help run build test bench cover fmt lint fuzz clean install
+
+help: ## List the targets
+	@echo "make TARGET, where TARGET is"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	  | awk -F ':.*## ' '{ printf "  %-9s%s\n", $$1, $$2 }'
+	@echo "Variables: JOBS=$(JOBS) (compilers and tests at once), DATA=$(DATA) (data of make run),"
+	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target); every setting of the program for make run."
+
+run: ## Install, build and start everything in one process, fed by the simulator (API on 127.0.0.1:8080)
+	@scripts/install-dependencies.sh --run
+	@scripts/build.sh release gpu-telemetry
+	@mkdir -p "$(DATA)"
+	@export STORAGE_URI="$${STORAGE_URI:-embedded:$(DATA)/store}"; \
+	  [[ -n "$${CSV_PATH:-}" ]] || export SOURCE="$${SOURCE:-simulator}"; \
+	  exec $(release)/bin/gpu-telemetry all-in-one
+
+build: ## Install and build everything, tests and benchmarks included (build/release)
+	@scripts/install-dependencies.sh --test
+	@scripts/build.sh release all
+
+test: ## Everything CI checks: lints, all tests, sanitizers, a short fuzz run
+	@scripts/install-dependencies.sh --test
+	@scripts/test.sh
+
+bench: ## Run the benchmarks
+	@scripts/install-dependencies.sh --bench
+	@scripts/bench.sh
+
+cover: ## Measure which lines the tests run (coverage.html)
+	@scripts/install-dependencies.sh --dev
+	@scripts/cover.sh
+
+fmt: ## Format the C++ files
+	@scripts/install-dependencies.sh --test
+	@scripts/lint.sh --fix
+
+lint: ## Check format, include rules and thread-safety annotations
+	@scripts/install-dependencies.sh --test
+	@scripts/lint.sh
+
+fuzz: ## Run each fuzz target for FUZZ_SECONDS
+	@scripts/install-dependencies.sh --test
+	@scripts/fuzz.sh
+
+install: ## Install everything that working on the repository needs
+	@scripts/install-dependencies.sh --dev
+
+clean: ## Remove what was built (not the data of make run)
+	rm -rf build coverage.html coverage.css

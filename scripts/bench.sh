@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs every benchmark executable: scripts/bench.sh [GOOGLE-BENCHMARK-FLAG...], such as
+# --benchmark_filter=Csv. Five repetitions; read the medians.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/build.sh release all
+shopt -s nullglob
+benches=(build/release/bin/*_bench)
+[[ ${#benches[@]} -gt 0 ]] || {
+  echo "bench: no benchmark was built" >&2
+  exit 1
+}
+for bench in "${benches[@]}"; do
+  echo
+  echo "== $(basename "$bench")"
+  "$bench" --benchmark_repetitions=5 --benchmark_report_aggregates_only=true "$@" < /dev/null
+done

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Builds with gcov, runs all tests and writes coverage.html (by file) and build/coverage/html/ (by
+# line).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/build.sh coverage all
+find build/coverage -name '*.gcda' -delete
+ctest --preset coverage -j "${JOBS:-$(nproc)}" --no-tests=error < /dev/null
+mkdir -p build/coverage/html
+gcovr --root . --filter 'src/' --exclude '.*_(test|bench)\.(cc|h)$' --exclude '.*_contract_test\.h$' \
+  --exclude-throw-branches --exclude-unreachable-branches -j "${JOBS:-$(nproc)}" \
+  --html coverage.html --html-self-contained --html-details build/coverage/html/index.html \
+  --print-summary build/coverage
+echo "Wrote coverage.html; line by line in build/coverage/html/index.html"
