@@ -14,7 +14,7 @@ export JOBS FUZZ_SECONDS
 
 release := build/release
 
-.PHONY: help run build test bench cover fmt lint fuzz clean install
+.PHONY: help run build test bench cover fmt lint docs fuzz clean install
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is"
@@ -54,6 +54,12 @@ fmt: ## Format the C++ files
 lint: ## Check format, include rules and thread-safety annotations
 	@scripts/install-dependencies.sh --test
 	@scripts/lint.sh
+
+docs: ## Write docs/configuration.md from the program
+	@scripts/install-dependencies.sh --run
+	@scripts/build.sh release gpu-telemetry
+	@$(release)/bin/gpu-telemetry configuration > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS
 	@scripts/install-dependencies.sh --test
