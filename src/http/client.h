@@ -38,7 +38,10 @@ struct ClientResponse {
   std::string body;
 };
 
-// Functions may be called from any thread; each resumes on its caller's executor.
+// Functions may be called from any thread; each resumes on its caller's executor. Connections live
+// on the executor given to create(), whose context must outlive the client. A cancelled send()
+// closes its connection and throws operation_aborted, as Asio's coroutines do; the others are not
+// touched.
 class Client {
  public:
   // Errors: kInvalid for a URL that is not http://HOST[:PORT][/PATH].

@@ -41,12 +41,12 @@ std::optional<HeadProblem> parse_version(std::string_view text, int& minor) {
   }
   const bool shaped = text.size() == 8 && text.substr(0, 5) == "HTTP/" && text[6] == '.' &&
                       text[5] >= '0' && text[5] <= '9' && text[7] >= '0' && text[7] <= '9';
-  if (!shaped) return bad_request("the request line must end with HTTP/1.1 or HTTP/1.0");
+  if (!shaped) return bad_request("the version must be HTTP/1.1 or HTTP/1.0");
   if (text[5] == '1') {  // RFC 9110 section 2.5: a later minor version is answered as 1.1
     minor = 1;
     return std::nullopt;
   }
-  return HeadProblem{505, "this server speaks HTTP/1.1 and HTTP/1.0"};
+  return HeadProblem{505, "the only versions known here are HTTP/1.1 and HTTP/1.0"};
 }
 
 std::optional<HeadProblem> read_content_length(std::string_view value, Framing& framing) {
@@ -113,10 +113,10 @@ HeadScanner::State HeadScanner::refuse(int status, std::string_view detail) {
 HeadScanner::State HeadScanner::check_size() {
   if (first_line_ == 0) {
     if (scanned_ > limits_.target + kRequestLineRest) {
-      return refuse(414, "the request line is longer than this server accepts");
+      return refuse(414, "the first line is too long");
     }
   } else if (scanned_ - first_line_ > limits_.fields) {
-    return refuse(431, "the header lines are longer than this server accepts");
+    return refuse(431, "the header lines are too long");
   }
   return State::kNeedMore;
 }

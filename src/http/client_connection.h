@@ -1,0 +1,95 @@
+// One connection of a client, and one request over it.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "domain/result.h"
+#include "http/client.h"
+#include "http/head_parser.h"
+#include "http/input_buffer.h"
+
+namespace gpu_telemetry::http {
+
+// Where a client's requests go.
+struct Origin {
+  std::string host;  // without the brackets of an IPv6 address
+  std::string port;
+  std::string authority;    // the Host header
+  std::string path_prefix;  // put before every target; empty, or "/x" without a slash at its end
+
+  // Errors: kInvalid for anything but http://HOST[:PORT][/PATH].
+  static Result<Origin> parse(std::string_view url);
+};
+
+struct ClientConnection {
+  explicit ClientConnection(const boost::asio::any_io_executor& executor) : socket(executor) {}
+
+  // Whether the peer has closed it, or sent what nobody asked for, while it was idle.
+  bool stale();
+
+  boost::asio::ip::tcp::socket socket;
+  InputBuffer input;
+  std::chrono::steady_clock::time_point idle_since;
+};
+
+// A request on its way. Runs on one strand, which its timer shares.
+class Exchange : public std::enable_shared_from_this<Exchange> {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  Exchange(const boost::asio::any_io_executor& strand, const Origin& origin,
+           const ClientOptions& options, const ClientRequest& request);
+
+  boost::asio::awaitable<Result<void>> connect(const boost::asio::any_io_executor& executor);
+  void use(std::unique_ptr<ClientConnection> pooled) { connection_ = std::move(pooled); }
+  // Sends the request and reads the answer.
+  boost::asio::awaitable<Result<ClientResponse>> converse();
+  // The connection, when it is good for another request.
+  std::unique_ptr<ClientConnection> take_connection();
+  // No more than the timer's last call comes after this.
+  void finish();
+
+  // Whether the connection ended before a byte of an answer came, and not because of a time-out.
+  bool closed_unanswered() const { return closed_unanswered_ && !timed_out_; }
+
+ private:
+  void arm(Time deadline);
+  Error broken(std::string_view doing, const boost::system::error_code& error) const;
+  Error refused(const HeadProblem& problem) const;
+  Error too_large() const;
+  void build_head();
+  boost::asio::awaitable<Result<void>> write_request();
+  boost::asio::awaitable<Result<void>> read_more();
+  boost::asio::awaitable<Result<void>> read_head();
+  boost::asio::awaitable<Result<void>> read_body();
+  boost::asio::awaitable<Result<void>> read_sized_body(std::size_t length);
+  boost::asio::awaitable<Result<void>> read_chunked_body();
+  boost::asio::awaitable<Result<void>> read_body_until_close();
+
+  const Origin& origin_;
+  const ClientOptions& options_;
+  const ClientRequest& request_;
+  const Time end_;  // of the whole request
+  boost::asio::ip::tcp::resolver resolver_;
+  boost::asio::steady_timer timer_;
+  Time deadline_;
+  bool finished_ = false;
+  bool timed_out_ = false;
+  bool closed_unanswered_ = false;
+  bool reusable_ = false;
+  std::unique_ptr<ClientConnection> connection_;
+  std::string head_;
+  StatusLine status_;
+  Framing framing_;
+  ClientResponse response_;
+};
+
+}  // namespace gpu_telemetry::http
