@@ -1,15 +1,16 @@
 // The message queue as services see it: at-least-once, competing consumers, asynchronous.
 //
-// Implementations: memory/, durable/, redis/ (engines) and http_client/ (a queue service elsewhere).
-// All pass queue_contract_test.h. The queue carries opaque bytes; it does not know what is in them.
+// Implementations: memory/, durable/, redis/ (engines) and http_client/ (a queue service
+// elsewhere). All pass queue_contract_test.h. The queue carries opaque bytes; it does not know what
+// is in them.
 //
-// Words. A *topic* holds messages. Within a *consumer group* each message goes to one consumer; each
-// group gets every message. A group exists from its first fetch, and starts at the oldest message
-// still held; a topic without a group keeps its messages. A *delivery* leases a message to a consumer
-// until a deadline, under a *receipt*; ack, nack and extend name the receipt, so that a late ack
-// cannot settle a redelivery. What is neither acked nor extended by the deadline is ready again and
-// counts as a retry; so does a nack. After `max_retries` redeliveries a message goes to the group's
-// *dead letters* instead, or at once on a nack that says so.
+// Words. A *topic* holds messages. Within a *consumer group* each message goes to one consumer;
+// each group gets every message. A group exists from its first fetch, and starts at the oldest
+// message still held; a topic without a group keeps its messages. A *delivery* leases a message to
+// a consumer until a deadline, under a *receipt*; ack, nack and extend name the receipt, so that a
+// late ack cannot settle a redelivery. What is neither acked nor extended by the deadline is ready
+// again and counts as a retry; so does a nack. After `max_retries` redeliveries a message goes to
+// the group's *dead letters* instead, or at once on a nack that says so.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -37,13 +38,22 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 // Limits of every engine. `telemetry`, `collectors` and the like: [A-Za-z0-9._-]{1,100}.
 inline constexpr std::size_t kMaxTopics = 100;
 inline constexpr std::size_t kMaxNameSize = 100;
+inline constexpr std::size_t kMaxGroupsPerTopic = 100;
+// Messages of one publish, deliveries of one fetch, entries of one ack, nack, extend, redrive or
+// purge.
+inline constexpr std::size_t kMaxBatch = 10'000;
+inline constexpr std::size_t kMaxDeduplicationIdSize = 200;
+inline constexpr std::size_t kMaxConsumerNameSize = 200;
+inline constexpr std::size_t kMaxReasonSize = 1'000;  // of a dead letter; what is longer is cut
+// The longest delay of a nack and the longest visibility of an extend.
+inline constexpr std::chrono::hours kMaxDelay{24};
 bool is_valid_name(std::string_view topic_or_group);
 
 struct OutgoingMessage {
   Payload payload;  // not null
   Headers headers;
-  // Not empty: for 5 minutes the same id in the same topic is the same message, and answers the first
-  // one's message id (`duplicate` in the result). At most 200 bytes.
+  // Not empty: for 5 minutes the same id in the same topic is the same message, and answers the
+  // first one's message id (`duplicate` in the result). At most 200 bytes.
   std::string deduplication_id;
 };
 
@@ -113,6 +123,7 @@ struct GroupStatistics {
   std::uint64_t nacked_total = 0;
   std::uint64_t expired_total = 0;
   std::uint64_t dead_total = 0;
+  std::uint64_t dead_dropped_total = 0;     // dead letters that fell to a limit
   std::chrono::milliseconds oldest_age{0};  // of what is not yet acked; zero when there is none
   std::uint64_t consumers = 0;              // that fetched within the last minute
 };
@@ -133,9 +144,10 @@ struct QueueOptions {
   std::uint32_t max_retries = 3;
   // Ready, delayed and leased messages of one topic; past it publish says kFull.
   std::uint64_t max_messages_per_topic = 10'000;
-  ByteSize max_bytes = 128_MiB;          // of all topics together
-  std::uint64_t max_dead_letters = 10'000;  // a group; past it the oldest is dropped and counted
-  ByteSize max_message_size = 8_MiB;
+  ByteSize max_bytes = 128_MiB;              // of all topics together
+  std::uint64_t max_dead_letters = 10'000;   // a group; past it the oldest is dropped and counted
+  ByteSize max_dead_letter_bytes = 128_MiB;  // of all groups together; past it the same
+  ByteSize max_message_size = 8_MiB;         // payload and headers
   std::chrono::milliseconds deduplication_window = std::chrono::minutes{5};
   std::chrono::milliseconds idle_group_lifetime = std::chrono::hours{1};
   // Groups that are kept however long they idle.
@@ -152,9 +164,9 @@ class MessageQueue {
  public:
   virtual ~MessageQueue() = default;
 
-  // All or nothing. Returns after the messages are as safe as the engine makes them (memory: at once;
-  // durable: fsync; redis: replied). Results stand in the order of `messages`.
-  // Errors: kFull when a limit would be passed, and nothing was accepted.
+  // All or nothing. Returns after the messages are as safe as the engine makes them (memory: at
+  // once; durable: fsync; redis: replied). Results stand in the order of `messages`. Errors: kFull
+  // when a limit would be passed, and nothing was accepted.
   virtual Async<Result<std::vector<PublishResult>>> publish(
       std::string topic, std::vector<OutgoingMessage> messages) = 0;
 
@@ -173,8 +185,8 @@ class MessageQueue {
   // Oldest first, at most `max`.
   virtual Async<Result<std::vector<DeadLetter>>> dead_letters(std::string topic, std::string group,
                                                               std::size_t max) = 0;
-  // Back to ready in this group, the count at zero; all of them when `message_ids` is empty. Returns
-  // how many. Counts against no limit (they were accepted once).
+  // Back to ready in this group, the count at zero; all of them when `message_ids` is empty.
+  // Returns how many. Counts against no limit (they were accepted once).
   virtual Async<Result<std::uint64_t>> redrive(std::string topic, std::string group,
                                                std::vector<std::string> message_ids) = 0;
   // Forgets dead letters; all of them when `message_ids` is empty. Returns how many.

@@ -1,0 +1,34 @@
+#include "queue/queue_contract_test.h"
+
+#include "domain/clock.h"
+#include "queue/memory/memory_queue.h"
+
+namespace gpu_telemetry::queue {
+namespace {
+
+constexpr Timestamp kStart = from_unix_milliseconds(1'760'000'000'000);
+
+class MemoryUnderTest final : public QueueUnderTest {
+ public:
+  MemoryUnderTest(QueueOptions options, boost::asio::any_io_executor executor)
+      : queue_(make_memory_queue(std::move(options), clock_, std::move(executor))) {}
+  MessageQueue& queue() override { return *queue_; }
+  void advance(std::chrono::milliseconds by) override {
+    clock_.advance(by);
+    queue_->poke();
+  }
+
+ private:
+  ManualClock clock_{kStart};
+  std::unique_ptr<LedgerQueue> queue_;
+};
+
+std::unique_ptr<QueueUnderTest> make_memory(QueueOptions options,
+                                            boost::asio::any_io_executor executor) {
+  return std::make_unique<MemoryUnderTest>(std::move(options), std::move(executor));
+}
+
+INSTANTIATE_TEST_SUITE_P(Memory, QueueContract, ::testing::Values(&make_memory));
+
+}  // namespace
+}  // namespace gpu_telemetry::queue
