@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "observability/log.h"
 #include "queue/ledger_topic.h"
 #include "queue/requests.h"
 
@@ -174,7 +175,11 @@ std::optional<SteadyTime> Ledger::tick(Now now) {
         idle.push_back(name);
       }
     }
-    for (const std::string& name : idle) remove_group(topic, name);
+    for (const std::string& name : idle) {
+      observability::log_info("Removed a consumer group that nobody used",
+                              {{"topic", topic.name}, {"consumer_group", name}});
+      remove_group(topic, name);
+    }
     forget_old_ids(now.steady, topic);
     if (!topic.seen_order.empty()) {
       const SeenId& first = topic.seen_ids.find(*topic.seen_order.front())->second;
