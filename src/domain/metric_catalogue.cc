@@ -1,8 +1,11 @@
 #include "domain/metric_catalogue.h"
 
 #include <array>
+#include <bit>
 #include <cstddef>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 
 namespace gpu_telemetry {
 namespace {
@@ -71,25 +74,32 @@ constexpr std::array<MetricDefinition, kFieldCount> kDefinitions = [] {
   return definitions;
 }();
 
-constexpr std::uint64_t load_word(const char* at, std::size_t size) {
+// The same number at compile time and, on any byte order, at run time.
+constexpr std::uint64_t load_word(const char* at) {
+  if (!std::is_constant_evaluated() && std::endian::native == std::endian::little) {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    return word;
+  }
   std::uint64_t word = 0;
-  for (std::size_t i = 0; i < size; ++i) {
+  for (std::size_t i = 0; i < sizeof word; ++i) {
     word |= static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
   }
   return word;
 }
 
-// Eight bytes a step: the names are 20 to 65 characters long.
+// Eight bytes a step, the last eight perhaps overlapping those before: the names are 17 to 65
+// characters long. Shorter text hashes by its length alone.
 constexpr std::uint64_t hash_name(std::string_view name) {
   constexpr std::uint64_t kMultiplier = 0x9FB21C651E98DF25ULL;
   std::uint64_t hash = name.size() * kMultiplier;
-  const char* at = name.data();
-  std::size_t left = name.size();
-  for (; left >= 8; left -= 8, at += 8) {
-    hash = (hash ^ load_word(at, 8)) * kMultiplier;
+  if (name.size() < 8) return hash;
+  const char* const last = name.data() + name.size() - 8;
+  for (const char* at = name.data(); at < last; at += 8) {
+    hash = (hash ^ load_word(at)) * kMultiplier;
     hash ^= hash >> 32;
   }
-  hash = (hash ^ load_word(at, left)) * kMultiplier;
+  hash = (hash ^ load_word(last)) * kMultiplier;
   return hash ^ (hash >> 32);
 }
 
