@@ -1,6 +1,6 @@
 #include "sources/csv/csv_gpu_table.h"
 
-#include <algorithm>
+#include <map>
 
 #include "sources/csv/csv_labels.h"
 
@@ -77,18 +77,6 @@ std::string* attribute_of(Gpu& gpu, Column column) {
     default:
       return nullptr;
   }
-}
-
-// Sorts by name; of one name twice the last stays.
-void sort_unique(LabelList& labels) {
-  std::ranges::stable_sort(labels, {}, &LabelList::value_type::first);
-  LabelList unique;
-  unique.reserve(labels.size());
-  for (auto& label : labels) {
-    if (!unique.empty() && unique.back().first == label.first) unique.pop_back();
-    unique.push_back(std::move(label));
-  }
-  labels = std::move(unique);
 }
 
 }  // namespace
@@ -191,6 +179,7 @@ Result<void> GpuTable::apply_labels(const CsvRecord& record, Gpu& gpu) {
   }
   std::array<unsigned, kColumnCount> best{};
   std::array<std::string, kColumnCount> found;
+  std::map<std::string, std::string> further;  // of a name twice the last counts
   std::string instance_id;
   for (auto& [name, value] : labels) {
     Column column;
@@ -204,17 +193,17 @@ Result<void> GpuTable::apply_labels(const CsvRecord& record, Gpu& gpu) {
       continue;
     }
     if (name == "GPU_I_ID") instance_id = value;
-    if (!value.empty()) gpu.labels.emplace_back(std::move(name), std::move(value));
+    if (!value.empty()) further.insert_or_assign(std::move(name), std::move(value));
   }
   for (std::size_t c = 0; c < kColumnCount; ++c) {
     std::string* const attribute = attribute_of(gpu, static_cast<Column>(c));
     if (attribute != nullptr && attribute->empty()) *attribute = std::move(found[c]);
   }
   if (!instance_id.empty() && gpu.uuid.kind() == GpuUuid::Kind::kGpu) {
-    gpu.labels.emplace_back("parent_uuid", gpu.uuid.to_string());
+    further.insert_or_assign("parent_uuid", gpu.uuid.to_string());
     gpu.uuid = gpu.uuid.mig_instance(instance_id);
   }
-  sort_unique(gpu.labels);
+  gpu.labels.assign(further.begin(), further.end());
   return {};
 }
 

@@ -44,7 +44,7 @@ class CsvHeader {
   // The field's text as it is written, empty for a missing column.
   std::string_view raw(const CsvRecord& record, Column column) const {
     const std::uint32_t i = index_[static_cast<std::size_t>(column)];
-    return i == kMissing ? std::string_view{} : record.raw(i);
+    return i == kMissing ? std::string_view(record.buffer, 0) : record.raw(i);
   }
 
   // Neighbouring columns, first to last, that together say what a GPU is.

@@ -36,6 +36,7 @@ class CsvSource final : public Source {
       : options_(options),
         open_(std::move(open)),
         is_stream_(is_stream),
+        scanner_(options.instructions),
         gpus_(options.shard),
         times_(options.timestamp_mode, *options.clock),
         window_(std::max<std::size_t>(options.window_rows, 1)) {}

@@ -15,6 +15,7 @@
 #include "domain/result.h"
 #include "sources/csv/csv_input.h"
 #include "sources/csv/csv_scrape_times.h"
+#include "sources/csv/csv_structure.h"
 #include "sources/source.h"
 
 namespace gpu_telemetry::sources {
@@ -34,6 +35,8 @@ struct CsvSourceOptions {
   std::size_t window_rows = 4096;
   std::chrono::milliseconds window_time{50};
   const Clock* clock = &system_clock();  // outlives the source
+  // For measurements and tests; must be supported here.
+  csv::Instructions instructions = csv::best_instructions();
 };
 
 // Of a regular file the header is read now; of a pipe or standard input by the first next().

@@ -205,9 +205,11 @@ TEST_F(CsvSourceTest, TakesColumnsInAnyOrderUnderAnyOfTheirNames) {
 }
 
 TEST_F(CsvSourceTest, NeedsOnlyTheFourRequiredColumns) {
-  const Heard heard = read("timestamp,metric_name,uuid,value\n" + time_text(0) + ",m," +
-                           std::string(kFirst) + ",3");
+  const std::string rest = ",m," + std::string(kFirst) + ",";
+  const Heard heard = read("timestamp,metric_name,uuid,value\n" + time_text(0) + rest + "3\n" +
+                           time_text(1) + rest + "4");
   EXPECT_EQ(heard.readings.at(key(kFirst, 0, "m")), 3);
+  EXPECT_EQ(heard.readings.at(key(kFirst, 1, "m")), 4);
 }
 
 TEST_F(CsvSourceTest, NamesTheRequiredColumnThatIsMissing) {

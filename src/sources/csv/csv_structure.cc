@@ -20,9 +20,21 @@ constexpr std::size_t kGroup = 32;
 // Bit i is byte i of the block.
 struct BlockMasks {
   std::uint64_t quotes;
+  std::uint64_t inside;  // the parity of the quotes up to the byte itself
   std::uint64_t commas;
   std::uint64_t newlines;
 };
+
+// Bit i becomes the parity of bits 0 to i.
+[[gnu::always_inline]] inline std::uint64_t prefix_parity(std::uint64_t bits) {
+  bits ^= bits << 1;
+  bits ^= bits << 2;
+  bits ^= bits << 4;
+  bits ^= bits << 8;
+  bits ^= bits << 16;
+  bits ^= bits << 32;
+  return bits;
+}
 
 // Eight bytes to eight bits: which of them equal `pattern`'s.
 std::uint64_t equal_bytes(std::uint64_t word, std::uint64_t pattern) {
@@ -43,6 +55,7 @@ void classify_portable(const char* text, std::size_t blocks, BlockMasks* out) {
       masks.commas |= equal_bytes(word, kEveryByte * ',') << i;
       masks.newlines |= equal_bytes(word, kEveryByte * '\n') << i;
     }
+    masks.inside = prefix_parity(masks.quotes);
     out[b] = masks;
   }
 }
@@ -66,12 +79,21 @@ void classify_sse2(const char* text, std::size_t blocks, BlockMasks* out) {
       masks.commas |= bits(comma);
       masks.newlines |= bits(newline);
     }
+    masks.inside = prefix_parity(masks.quotes);
     out[b] = masks;
   }
 }
 
-__attribute__((target("avx2"))) inline std::uint64_t equal_bits_avx2(__m256i low, __m256i high,
-                                                                     __m256i wanted) {
+// A carry-less product with all ones is a prefix sum of bits without carries.
+__attribute__((target("pclmul"))) inline std::uint64_t prefix_parity_clmul(std::uint64_t bits) {
+  const __m128i product =
+      _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<long long>(bits)), _mm_set1_epi8(-1), 0);
+  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(product));
+}
+
+__attribute__((target("avx2,pclmul"))) inline std::uint64_t equal_bits_avx2(__m256i low,
+                                                                            __m256i high,
+                                                                            __m256i wanted) {
   const auto low_bits =
       static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, wanted)));
   const auto high_bits =
@@ -79,29 +101,33 @@ __attribute__((target("avx2"))) inline std::uint64_t equal_bits_avx2(__m256i low
   return low_bits | static_cast<std::uint64_t>(high_bits) << 32;
 }
 
-__attribute__((target("avx2"))) void classify_avx2(const char* text, std::size_t blocks,
-                                                   BlockMasks* out) {
+__attribute__((target("avx2,pclmul"))) void classify_avx2(const char* text, std::size_t blocks,
+                                                          BlockMasks* out) {
   const __m256i quote = _mm256_set1_epi8('"');
   const __m256i comma = _mm256_set1_epi8(',');
   const __m256i newline = _mm256_set1_epi8('\n');
   for (std::size_t b = 0; b < blocks; ++b, text += kBlock) {
     const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text));
     const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + 32));
-    out[b].quotes = equal_bits_avx2(low, high, quote);
+    const std::uint64_t quotes = equal_bits_avx2(low, high, quote);
+    out[b].quotes = quotes;
+    out[b].inside = prefix_parity_clmul(quotes);
     out[b].commas = equal_bits_avx2(low, high, comma);
     out[b].newlines = equal_bits_avx2(low, high, newline);
   }
 }
 
-__attribute__((target("avx512f,avx512bw"))) void classify_avx512(const char* text,
-                                                                 std::size_t blocks,
-                                                                 BlockMasks* out) {
+__attribute__((target("avx512f,avx512bw,pclmul"))) void classify_avx512(const char* text,
+                                                                        std::size_t blocks,
+                                                                        BlockMasks* out) {
   const __m512i quote = _mm512_set1_epi8('"');
   const __m512i comma = _mm512_set1_epi8(',');
   const __m512i newline = _mm512_set1_epi8('\n');
   for (std::size_t b = 0; b < blocks; ++b, text += kBlock) {
     const __m512i bytes = _mm512_loadu_si512(text);
-    out[b].quotes = _mm512_cmpeq_epi8_mask(bytes, quote);
+    const std::uint64_t quotes = _mm512_cmpeq_epi8_mask(bytes, quote);
+    out[b].quotes = quotes;
+    out[b].inside = prefix_parity_clmul(quotes);
     out[b].commas = _mm512_cmpeq_epi8_mask(bytes, comma);
     out[b].newlines = _mm512_cmpeq_epi8_mask(bytes, newline);
   }
@@ -129,6 +155,7 @@ void classify_neon(const char* text, std::size_t blocks, BlockMasks* out) {
     const uint8x16_t bytes[4] = {vld1q_u8(from), vld1q_u8(from + 16), vld1q_u8(from + 32),
                                  vld1q_u8(from + 48)};
     out[b].quotes = equal_bits_neon(bytes, '"');
+    out[b].inside = prefix_parity(out[b].quotes);
     out[b].commas = equal_bits_neon(bytes, ',');
     out[b].newlines = equal_bits_neon(bytes, '\n');
   }
@@ -136,28 +163,19 @@ void classify_neon(const char* text, std::size_t blocks, BlockMasks* out) {
 
 #endif
 
-// Bit i becomes the parity of bits 0 to i.
-[[gnu::always_inline]] inline std::uint64_t prefix_parity(std::uint64_t bits) {
-  bits ^= bits << 1;
-  bits ^= bits << 2;
-  bits ^= bits << 4;
-  bits ^= bits << 8;
-  bits ^= bits << 16;
-  bits ^= bits << 32;
-  return bits;
-}
-
-// Writes four offsets whether or not there are as many: a fixed amount of work is cheaper than a
+// Writes eight offsets whether or not there are as many: a fixed amount of work is cheaper than a
 // branch that is mispredicted.
 [[gnu::always_inline]] inline std::uint32_t* write_offsets(std::uint64_t bits, std::uint32_t base,
                                                            std::uint32_t* out) {
   const int count = std::popcount(bits);
-  for (int done = 0;; done += 4) {
-    for (int i = 0; i < 4; ++i) {
-      out[done + i] = base + static_cast<std::uint32_t>(__builtin_ctzll(bits | (1ULL << 63)));
+  for (int done = 0;; done += 8) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      out[done + i] = base + static_cast<std::uint32_t>(std::countr_zero(bits));
       bits &= bits - 1;
     }
-    if (done + 4 >= count) return out + count;
+    if (done + 8 >= count) [[likely]]
+      return out + count;
   }
 }
 
@@ -184,7 +202,7 @@ void classify_neon(const char* text, std::size_t blocks, BlockMasks* out) {
                                               unsigned size, std::uint32_t base,
                                               StructureState& state, StructureScan& scan,
                                               std::vector<std::uint32_t>& quoted_newlines) {
-  const std::uint64_t inside = prefix_parity(masks.quotes) ^ state.in_quotes;
+  const std::uint64_t inside = masks.inside ^ state.in_quotes;
   const std::uint64_t opening = masks.quotes & inside;
   const std::uint64_t closing = masks.quotes & ~inside;
   const std::uint64_t separators = (masks.commas | masks.newlines) & ~inside;
@@ -210,10 +228,11 @@ void classify_neon(const char* text, std::size_t blocks, BlockMasks* out) {
 using Classify = void (*)(const char*, std::size_t, BlockMasks*);
 
 [[gnu::always_inline]] inline StructureScan scan_with(Classify classify, std::string_view text,
-                                                      std::uint32_t base, StructureState& state,
+                                                      std::uint32_t base, StructureState& kept,
                                                       std::uint32_t* separators,
                                                       std::vector<std::uint32_t>& quoted_newlines) {
   StructureScan scan{.separators_end = separators};
+  StructureState state = kept;  // a copy, that stays in registers
   BlockMasks masks[kGroup];
   const char* at = text.data();
   std::size_t whole = text.size() / kBlock;
@@ -231,6 +250,7 @@ using Classify = void (*)(const char*, std::size_t, BlockMasks*);
     classify(padded, 1, masks);
     read_block(masks[0], padded, static_cast<unsigned>(rest), base, state, scan, quoted_newlines);
   }
+  kept = state;
   return scan;
 }
 
@@ -265,7 +285,8 @@ std::string_view to_string(Instructions instructions) {
 
 bool is_supported(Instructions instructions) {
 #if defined(__x86_64__)
-  const bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+  const bool bits = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt") &&
+                    __builtin_cpu_supports("pclmul");
   switch (instructions) {
     case Instructions::kPortable:
     case Instructions::kSse2:
