@@ -1,7 +1,14 @@
 #include "storage/embedded/aggregation.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
+#include <optional>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace gpu_telemetry::storage::embedded {
 namespace {
@@ -9,27 +16,189 @@ namespace {
 __extension__ typedef __int128 WideInteger;
 __extension__ typedef unsigned __int128 WideUnsigned;
 
-// Of the integers of a column.
-struct IntegerTotals {
-  WideInteger sum = 0;
-  std::int64_t min = std::numeric_limits<std::int64_t>::max();
-  std::int64_t max = std::numeric_limits<std::int64_t>::min();
-  std::int64_t last = 0;
+// Longer buckets would overflow, and hold all timestamps since 1970 just as well.
+constexpr std::int64_t kLongestStep = std::int64_t{1} << 61;
+// Integers up to here, and sums of them, are exact as doubles.
+constexpr double kExact = 9007199254740992.0;  // 2^53
+
+// The start of the bucket of `time`: rounded down, also before 1970.
+std::int64_t bucket_of(std::int64_t time, std::int64_t step) {
+  const std::int64_t into = time % step;
+  return time - (into < 0 ? into + step : into);
+}
+
+// Appends the frames of the buckets to `out`, to be filled in, and merges the first with the bucket
+// that was there before once it is.
+class Appending {
+ public:
+  Appending(const BucketSlices& slices, std::vector<ColumnAggregate>& out) : out_(out) {
+    if (!out.empty() && out.back().bucket_start == slices.frames.front().bucket_start) {
+      before_ = out.back();
+      out.pop_back();
+    }
+    first_ = out.size();
+    out.insert(out.end(), slices.frames.begin(), slices.frames.end());
+  }
+  ColumnAggregate* begin() { return out_.data() + first_; }
+
+  void finish() {
+    if (!before_) return;
+    ColumnAggregate& same = out_[first_];
+    same.count += before_->count;
+    same.sum += before_->sum;
+    same.min = std::min(same.min, before_->min);
+    same.max = std::max(same.max, before_->max);
+  }
+  void undo() {
+    out_.resize(first_);
+    if (before_) out_.push_back(*before_);
+  }
+
+ private:
+  std::vector<ColumnAggregate>& out_;
+  std::optional<ColumnAggregate> before_;
+  std::size_t first_ = 0;
 };
 
-void append(const ColumnAggregate& aggregate, std::vector<ColumnAggregate>& out) {
-  if (out.empty() || out.back().bucket_start != aggregate.bucket_start) {
-    out.push_back(aggregate);
-    return;
+// --- Buckets shorter than groups: everything is decoded.
+
+struct Totals {
+  double sum;
+  double min;
+  double max;
+  double last;
+};
+
+template <class Count>
+[[gnu::always_inline]] inline Totals total(const double* values, Count count) {
+  Totals totals{values[0], values[0], values[0], values[count - 1]};
+#pragma GCC unroll 8
+  for (Count i = 1; i < count; ++i) {
+    totals.sum += values[i];
+    totals.min = values[i] < totals.min ? values[i] : totals.min;
+    totals.max = values[i] > totals.max ? values[i] : totals.max;
   }
-  ColumnAggregate& same = out.back();
-  same.count += aggregate.count;
-  same.sum += aggregate.sum;
-  same.min = std::min(same.min, aggregate.min);
-  same.max = std::max(same.max, aggregate.max);
-  same.last = aggregate.last;
-  same.last_timestamp = aggregate.last_timestamp;
+  return totals;
 }
+
+template <std::size_t count>
+[[gnu::always_inline]] inline Totals total_of(const double* values) {
+  return total(values, std::integral_constant<std::size_t, count>{}.value);
+}
+
+// The lengths that scrape intervals make of a minute get code of their own.
+[[gnu::always_inline]] inline Totals bucket_totals(const double* values, std::uint64_t count) {
+  switch (count) {
+    case 1:
+      return total_of<1>(values);
+    case 2:
+      return total_of<2>(values);
+    case 3:
+      return total_of<3>(values);
+    case 4:
+      return total_of<4>(values);
+    case 5:
+      return total_of<5>(values);
+    case 6:
+      return total_of<6>(values);
+    case 7:
+      return total_of<7>(values);
+    default:
+      return total(values, count);
+  }
+}
+
+// Fills the aggregates from the decoded values, dividing by 10^exponent at the end. Returns the
+// largest magnitude of a value before that.
+using FillFunction = double (*)(const double* values, const BucketSlices& slices, unsigned exponent,
+                                ColumnAggregate* out);
+
+double fill_baseline(const double* values, const BucketSlices& slices, unsigned exponent,
+                     ColumnAggregate* out) {
+  const double power = power_of_ten(exponent);
+  double largest = 0;
+  for (std::size_t i = 0; i < slices.frames.size(); ++i) {
+    const Totals totals = bucket_totals(values, out[i].count);
+    values += out[i].count;
+    largest = std::max({largest, totals.max, -totals.min});
+    out[i].sum = totals.sum / power;
+    out[i].min = totals.min / power;
+    out[i].max = totals.max / power;
+    out[i].last = totals.last / power;
+  }
+  return largest;
+}
+
+#if defined(__x86_64__)
+
+static_assert(offsetof(ColumnAggregate, min) == offsetof(ColumnAggregate, sum) + 8 &&
+              offsetof(ColumnAggregate, max) == offsetof(ColumnAggregate, sum) + 16 &&
+              offsetof(ColumnAggregate, last) == offsetof(ColumnAggregate, sum) + 24);
+
+// The four results of a bucket are divided together, as in integer_scaling.cc.
+__attribute__((target("avx2,fma"))) double fill_fma(const double* values,
+                                                    const BucketSlices& slices, unsigned exponent,
+                                                    ColumnAggregate* out) {
+  const double power = power_of_ten(exponent);
+  const __m256d divisor = _mm256_set1_pd(power);
+  const __m256d reciprocal = _mm256_set1_pd(1.0 / power);
+  double largest = 0;
+  const std::size_t count = slices.frames.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const Totals totals = bucket_totals(values, out[i].count);
+    values += out[i].count;
+    largest = totals.max > largest ? totals.max : largest;
+    largest = -totals.min > largest ? -totals.min : largest;
+    __m256d four = _mm256_set_pd(totals.last, totals.max, totals.min, totals.sum);
+    if (exponent != 0) {
+      const __m256d quotient = _mm256_mul_pd(four, reciprocal);
+      const __m256d remainder = _mm256_fnmadd_pd(quotient, divisor, four);
+      four = _mm256_fmadd_pd(remainder, reciprocal, quotient);
+    }
+    _mm256_storeu_pd(&out[i].sum, four);
+  }
+  return largest;
+}
+
+FillFunction fill_function() { return scaling::has_fma() ? fill_fma : fill_baseline; }
+
+#else
+
+FillFunction fill_function() { return fill_baseline; }
+
+#endif
+
+// False, with nothing done, when a sum of integers might not be exact.
+bool aggregate_decoded(const EncodedColumn& column, const BucketSlices& slices,
+                       std::vector<ColumnAggregate>& out) {
+  thread_local std::vector<double> values;
+  const std::uint64_t first_group = slices.bounds.front() / kGroupSize;
+  const std::uint64_t last_group = (slices.bounds.back() - 1) / kGroupSize;
+  values.resize((last_group - first_group + 1) * kGroupSize);
+  double* at = values.data();
+  for (std::uint64_t i = first_group; i <= last_group; ++i, at += kGroupSize) {
+    const Group& group = column.groups[i];
+    if (column.has_doubles) {
+      decode_group_values(column, group, at);
+    } else {
+      std::int64_t integers[kGroupSize];
+      decode_group_integers(column, group, integers);
+      scale_integers(integers, group.count, 0, at);
+    }
+  }
+  const FillFunction fill = fill_function();
+  Appending appending(slices, out);
+  const double largest = fill(values.data() + (slices.bounds.front() - first_group * kGroupSize),
+                              slices, column.has_doubles ? 0 : column.exponent, appending.begin());
+  if (!column.has_doubles && largest * static_cast<double>(slices.longest) > kExact) {
+    appending.undo();
+    return false;
+  }
+  appending.finish();
+  return true;
+}
+
+// --- Long buckets: whole groups answer by their statistics.
 
 // Decodes groups one at a time and remembers the last.
 class GroupReader {
@@ -59,13 +228,20 @@ class GroupReader {
   double doubles_[kGroupSize];
 };
 
-void add_integers(const EncodedColumn& column, const BucketSlice& slice, GroupReader& reader,
-                  IntegerTotals& totals) {
-  for (std::uint64_t at = slice.begin; at < slice.end;) {
+struct IntegerTotals {
+  WideInteger sum = 0;
+  std::int64_t min = std::numeric_limits<std::int64_t>::max();
+  std::int64_t max = std::numeric_limits<std::int64_t>::min();
+  std::int64_t last = 0;
+};
+
+void add_integers(const EncodedColumn& column, std::uint64_t begin, std::uint64_t end,
+                  GroupReader& reader, IntegerTotals& totals) {
+  for (std::uint64_t at = begin; at < end;) {
     const std::uint64_t index = at / kGroupSize;
     const Group& group = column.groups[index];
     const std::uint64_t from = at % kGroupSize;
-    const std::uint64_t size = std::min<std::uint64_t>(group.count - from, slice.end - at);
+    const std::uint64_t size = std::min<std::uint64_t>(group.count - from, end - at);
     at += size;
     if (size == group.count && group.has_statistics) {
       const auto base = static_cast<std::int64_t>(group.base);
@@ -73,11 +249,7 @@ void add_integers(const EncodedColumn& column, const BucketSlice& slice, GroupRe
       totals.sum += static_cast<WideInteger>(base) * group.count;
       totals.min = std::min(totals.min, static_cast<std::int64_t>(group.base - group.below));
       totals.max = std::max(totals.max, static_cast<std::int64_t>(group.base + group.above));
-      if (at == slice.end) {
-        totals.last = group.coding == GroupCoding::kRange && group.width == 0
-                          ? base
-                          : static_cast<std::int64_t>(reader.integers(index)[group.count - 1]);
-      }
+      if (at == end) totals.last = static_cast<std::int64_t>(reader.integers(index)[size - 1]);
       continue;
     }
     const std::uint64_t* integers = reader.integers(index) + from;
@@ -98,91 +270,100 @@ double to_value(const EncodedColumn& column, std::int64_t integer) {
   return column.exponent == 0 ? value : value / power_of_ten(column.exponent);
 }
 
-ColumnAggregate aggregate_integers(const EncodedColumn& column, const BucketSlice& slice,
-                                   GroupReader& reader) {
+void fill_integers(const EncodedColumn& column, std::uint64_t begin, std::uint64_t end,
+                   GroupReader& reader, ColumnAggregate& out) {
   IntegerTotals totals;
-  add_integers(column, slice, reader, totals);
-  ColumnAggregate aggregate;
+  add_integers(column, begin, end, reader, totals);
   const auto unit = static_cast<WideUnsigned>(column.unit);
   const auto sum = static_cast<WideInteger>(static_cast<WideUnsigned>(totals.sum) * unit);
-  aggregate.sum = static_cast<double>(sum);
-  if (column.exponent != 0) aggregate.sum /= power_of_ten(column.exponent);
-  aggregate.min = to_value(column, totals.min);
-  aggregate.max = to_value(column, totals.max);
-  aggregate.last = to_value(column, totals.last);
-  return aggregate;
+  out.sum = static_cast<double>(sum);
+  if (column.exponent != 0) out.sum /= power_of_ten(column.exponent);
+  out.min = to_value(column, totals.min);
+  out.max = to_value(column, totals.max);
+  out.last = to_value(column, totals.last);
 }
 
-ColumnAggregate aggregate_doubles(const BucketSlice& slice, GroupReader& reader) {
-  ColumnAggregate aggregate;
-  aggregate.min = std::numeric_limits<double>::infinity();
-  aggregate.max = -std::numeric_limits<double>::infinity();
-  for (std::uint64_t at = slice.begin; at < slice.end; ++at) {
+void fill_doubles(std::uint64_t begin, std::uint64_t end, GroupReader& reader,
+                  ColumnAggregate& out) {
+  out.sum = 0;
+  out.min = std::numeric_limits<double>::infinity();
+  out.max = -std::numeric_limits<double>::infinity();
+  for (std::uint64_t at = begin; at < end; ++at) {
     const double value = reader.doubles(at / kGroupSize)[at % kGroupSize];
-    aggregate.sum += value;
-    aggregate.min = std::min(aggregate.min, value);
-    aggregate.max = std::max(aggregate.max, value);
-    aggregate.last = value;
+    out.sum += value;
+    out.min = std::min(out.min, value);
+    out.max = std::max(out.max, value);
+    out.last = value;
   }
-  return aggregate;
 }
 
-// Longer buckets would overflow, and hold all timestamps since 1970 just as well.
-constexpr std::int64_t kLongestStep = std::int64_t{1} << 61;
-
-// The start of the bucket of `time`: rounded down, also before 1970.
-std::int64_t bucket_of(std::int64_t time, std::int64_t step) {
-  const std::int64_t into = time % step;
-  return time - (into < 0 ? into + step : into);
+void aggregate_by_statistics(const EncodedColumn& column, const BucketSlices& slices,
+                             std::vector<ColumnAggregate>& out) {
+  GroupReader reader(column);
+  Appending appending(slices, out);
+  for (std::size_t i = 0; i < slices.frames.size(); ++i) {
+    ColumnAggregate& aggregate = appending.begin()[i];
+    const std::uint64_t begin = slices.bounds[i];
+    const std::uint64_t end = slices.bounds[i + 1];
+    if (column.has_doubles) {
+      fill_doubles(begin, end, reader, aggregate);
+    } else {
+      fill_integers(column, begin, end, reader, aggregate);
+    }
+  }
+  appending.finish();
 }
 
 }  // namespace
 
 void slice_buckets(std::span<const std::int64_t> timestamps, std::uint64_t first_index,
-                   std::int64_t start, std::int64_t end, std::int64_t step,
-                   std::vector<BucketSlice>& slices) {
-  slices.clear();
+                   std::int64_t start, std::int64_t end, std::int64_t step, BucketSlices& slices) {
+  slices.bounds.clear();
+  slices.frames.clear();
+  slices.longest = 0;
   step = std::min(step, kLongestStep);
   auto at = std::ranges::lower_bound(timestamps, start) - timestamps.begin();
   const auto until = std::ranges::upper_bound(timestamps, end) - timestamps.begin();
+  slices.bounds.push_back(first_index + static_cast<std::uint64_t>(at));
+  ColumnAggregate frame;
   while (at < until) {
-    BucketSlice slice;
-    slice.bucket_start = bucket_of(timestamps[at], step);
-    slice.begin = first_index + at;
-    while (at < until && timestamps[at] >= slice.bucket_start &&
-           timestamps[at] - slice.bucket_start < step) {
-      ++at;
+    const auto begin = at;
+    // Mostly the next bucket, which takes no division to find.
+    frame.bucket_start += step;
+    if (slices.frames.empty() || timestamps[at] - frame.bucket_start >= step) {
+      frame.bucket_start = bucket_of(timestamps[at], step);
     }
-    slice.end = first_index + at;
-    slice.last_timestamp = timestamps[at - 1];
-    slices.push_back(slice);
+    do {
+      ++at;
+    } while (at < until && timestamps[at] - frame.bucket_start < step);
+    frame.count = static_cast<std::uint64_t>(at - begin);
+    frame.last_timestamp = timestamps[at - 1];
+    slices.longest = std::max(slices.longest, frame.count);
+    slices.bounds.push_back(first_index + static_cast<std::uint64_t>(at));
+    slices.frames.push_back(frame);
   }
 }
 
-void aggregate_column(const EncodedColumn& column, std::span<const BucketSlice> slices,
+void aggregate_column(const EncodedColumn& column, const BucketSlices& slices,
                       std::vector<ColumnAggregate>& out) {
-  GroupReader reader(column);
-  for (const BucketSlice& slice : slices) {
-    ColumnAggregate aggregate = column.has_doubles ? aggregate_doubles(slice, reader)
-                                                   : aggregate_integers(column, slice, reader);
-    aggregate.bucket_start = slice.bucket_start;
-    aggregate.count = slice.end - slice.begin;
-    aggregate.last_timestamp = slice.last_timestamp;
-    append(aggregate, out);
-  }
+  const std::uint64_t samples = slices.bounds.back() - slices.bounds.front();
+  const bool small = samples < slices.frames.size() * kGroupSize;
+  if (small && aggregate_decoded(column, slices, out)) return;
+  aggregate_by_statistics(column, slices, out);
 }
 
-void aggregate_constant(double value, std::span<const BucketSlice> slices,
+void aggregate_constant(double value, const BucketSlices& slices,
                         std::vector<ColumnAggregate>& out) {
-  for (const BucketSlice& slice : slices) {
-    ColumnAggregate aggregate;
-    aggregate.bucket_start = slice.bucket_start;
-    aggregate.count = slice.end - slice.begin;
-    aggregate.sum = value * static_cast<double>(aggregate.count);
-    aggregate.min = aggregate.max = aggregate.last = value;
-    aggregate.last_timestamp = slice.last_timestamp;
-    append(aggregate, out);
+  Appending appending(slices, out);
+  ColumnAggregate* const aggregates = appending.begin();
+  for (std::size_t i = 0; i < slices.frames.size(); ++i) {
+    ColumnAggregate& aggregate = aggregates[i];
+    aggregate.sum = value * static_cast<double>(static_cast<std::int64_t>(aggregate.count));
+    aggregate.min = value;
+    aggregate.max = value;
+    aggregate.last = value;
   }
+  appending.finish();
 }
 
 }  // namespace gpu_telemetry::storage::embedded

@@ -10,26 +10,26 @@
 
 namespace gpu_telemetry::storage::embedded {
 
-// The samples [begin, end) of a column that lie in one bucket; not empty.
-struct BucketSlice {
-  std::int64_t bucket_start = 0;
-  std::int64_t last_timestamp = 0;
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
+// The buckets that samples of a timestamp vector lie in.
+struct BucketSlices {
+  // Bucket i holds the column's samples [bounds[i], bounds[i + 1]), never none.
+  std::vector<std::uint64_t> bounds;
+  // The aggregates as far as the timestamps tell them: start, count and last timestamp.
+  std::vector<ColumnAggregate> frames;
+  std::uint64_t longest = 0;  // samples of a bucket, at most
 };
 
 // Replaces `slices` with the buckets of `step` milliseconds, aligned to the epoch, of those of
-// `timestamps` (ascending) that lie in [start, end]. The first of them is the column's sample
-// number `first_index`.
+// `timestamps` (ascending) that lie in [start, end]. The first of `timestamps` is the column's
+// sample number `first_index`.
 void slice_buckets(std::span<const std::int64_t> timestamps, std::uint64_t first_index,
-                   std::int64_t start, std::int64_t end, std::int64_t step,
-                   std::vector<BucketSlice>& slices);
+                   std::int64_t start, std::int64_t end, std::int64_t step, BucketSlices& slices);
 
-// Appends an aggregate for each slice, or extends the last of `out` where it is the same bucket.
-// Sums of scaled integers are exact until the one rounding at their end.
-void aggregate_column(const EncodedColumn& column, std::span<const BucketSlice> slices,
+// Appends an aggregate for each bucket (there is one at least), or extends the last of `out` where
+// it is the same bucket. Sums of scaled integers are exact until the one rounding at their end.
+void aggregate_column(const EncodedColumn& column, const BucketSlices& slices,
                       std::vector<ColumnAggregate>& out);
-void aggregate_constant(double value, std::span<const BucketSlice> slices,
+void aggregate_constant(double value, const BucketSlices& slices,
                         std::vector<ColumnAggregate>& out);
 
 }  // namespace gpu_telemetry::storage::embedded

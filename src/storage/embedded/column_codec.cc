@@ -8,7 +8,6 @@
 namespace gpu_telemetry::storage::embedded {
 namespace {
 
-constexpr double kPowers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
 constexpr std::int64_t kIntegerPowers[] = {1,
                                            10,
                                            100,
@@ -22,7 +21,6 @@ constexpr std::int64_t kIntegerPowers[] = {1,
                                            10'000'000'000,
                                            100'000'000'000,
                                            1'000'000'000'000};
-static_assert(std::size(kPowers) == kMaxExponent + 1);
 static_assert(std::size(kIntegerPowers) == kMaxExponent + 1);
 
 // Below it a scaled integer is exact as a double, and rounding value * 10^exponent finds it.
@@ -40,10 +38,10 @@ inline bool scale_value(double value, unsigned exponent, std::int64_t& integer) 
     return std::bit_cast<std::uint64_t>(static_cast<double>(integer)) ==
            std::bit_cast<std::uint64_t>(value);
   }
-  const double scaled = value * kPowers[exponent];
+  const double scaled = value * power_of_ten(exponent);
   if (!(std::fabs(scaled) < kLargestScaled)) return false;
   integer = std::llrint(scaled);
-  return std::bit_cast<std::uint64_t>(static_cast<double>(integer) / kPowers[exponent]) ==
+  return std::bit_cast<std::uint64_t>(static_cast<double>(integer) / power_of_ten(exponent)) ==
          std::bit_cast<std::uint64_t>(value);
 }
 
@@ -55,8 +53,6 @@ bool all_finite(std::span<const double> values) {
 }
 
 }  // namespace
-
-double power_of_ten(unsigned exponent) { return kPowers[exponent]; }
 
 ConstantValue make_constant(double value) {
   ConstantValue constant;
@@ -168,23 +164,24 @@ std::string_view parse_column(std::string_view bytes, std::uint64_t count, Encod
   return {};
 }
 
-void decode_group_values(const EncodedColumn& column, const Group& group, double* out) {
-  std::uint64_t integers[kGroupSize];
+void decode_group_integers(const EncodedColumn& column, const Group& group, std::int64_t* out) {
+  // Signed and unsigned integers of a size may name the same memory.
+  auto* const integers = reinterpret_cast<std::uint64_t*>(out);
   decode_group(group, integers);
+  if (column.unit == 1) return;
+  for (std::size_t i = 0; i < group.count; ++i) integers[i] *= column.unit;
+}
+
+void decode_group_values(const EncodedColumn& column, const Group& group, double* out) {
   if (group.coding == GroupCoding::kKeys) {
-    for (std::size_t i = 0; i < group.count; ++i) out[i] = key_to_double(integers[i]);
+    std::uint64_t keys[kGroupSize];
+    decode_group(group, keys);
+    for (std::size_t i = 0; i < group.count; ++i) out[i] = key_to_double(keys[i]);
     return;
   }
-  if (column.unit != 1) {
-    for (std::size_t i = 0; i < group.count; ++i) integers[i] *= column.unit;
-  }
-  for (std::size_t i = 0; i < group.count; ++i) {
-    out[i] = static_cast<double>(static_cast<std::int64_t>(integers[i]));
-  }
-  if (column.exponent != 0) {
-    const double power = kPowers[column.exponent];
-    for (std::size_t i = 0; i < group.count; ++i) out[i] /= power;
-  }
+  std::int64_t integers[kGroupSize];
+  decode_group_integers(column, group, integers);
+  scale_integers(integers, group.count, column.exponent, out);
 }
 
 void decode_values(const EncodedColumn& column, std::uint64_t begin, std::uint64_t end,

@@ -11,13 +11,9 @@
 
 #include "io/bytes.h"
 #include "storage/embedded/group_codec.h"
+#include "storage/embedded/integer_scaling.h"
 
 namespace gpu_telemetry::storage::embedded {
-
-inline constexpr unsigned kMaxExponent = 12;
-
-// 10 to the power of `exponent`, at most kMaxExponent. Exact.
-double power_of_ten(unsigned exponent);
 
 // A value that a whole column has. Lies in the index and takes no data.
 struct ConstantValue {
@@ -56,6 +52,9 @@ std::string_view parse_column(std::string_view bytes, std::uint64_t count, Encod
 // Writes the values with the indexes [begin, end) to `out`.
 void decode_values(const EncodedColumn& column, std::uint64_t begin, std::uint64_t end,
                    double* out);
+
+// Writes the integers of a group of a column without doubles: the values times 10^exponent.
+void decode_group_integers(const EncodedColumn& column, const Group& group, std::int64_t* out);
 
 // Writes the values of one group, count of them.
 void decode_group_values(const EncodedColumn& column, const Group& group, double* out);

@@ -37,9 +37,22 @@ class Marks {
   mutable std::vector<std::atomic<std::uint64_t>> words_;
 };
 
+// A column as its GPU's block in the index tells it.
+struct Column {
+  ColumnPlace place;
+  std::uint64_t mark = 0;         // its own
+  std::uint64_t data_offset = 0;  // when not constant
+  std::uint64_t vector = 0;       // where its timestamps' description lies among the descriptions
+  TimestampDescription timestamps;
+};
+
 // What a thread decoded last, kept because the columns of a GPU, and often all GPUs of a file,
 // share their timestamps.
 struct ThreadScratch {
+  std::uint64_t found_reader = 0;  // whose column `found` is; 0: nobody's
+  std::uint64_t found_handle = 0;
+  Column found;
+
   std::uint64_t reader = 0;  // whose vector `times` are of; 0: nobody's
   std::uint64_t vector = 0;
   std::uint64_t first_index = 0;
@@ -52,7 +65,7 @@ struct ThreadScratch {
   std::int64_t sliced_start = 0;
   std::int64_t sliced_end = 0;
   std::int64_t sliced_step = 0;
-  std::vector<BucketSlice> slices;
+  BucketSlices slices;
 
   TimestampDecoder decoder;
   EncodedColumn column;
@@ -98,15 +111,6 @@ class Reader final : public SeriesFileReader {
     std::uint32_t columns = 0;
     std::uint32_t vectors = 0;
   };
-  // A column as its GPU's block tells it.
-  struct Column {
-    ColumnPlace place;
-    std::uint64_t mark = 0;         // its own, in marks_
-    std::uint64_t data_offset = 0;  // when not constant
-    std::uint64_t vector = 0;       // where its description lies in descriptions_
-    TimestampDescription timestamps;
-  };
-
   // Whether what was found whole once is checked again.
   enum class Trust { kMarks, kNothing };
 
@@ -130,7 +134,14 @@ class Reader final : public SeriesFileReader {
     return parse_description(reader, footer_first_);
   }
   std::optional<std::size_t> find_gpu(const GpuUuid& gpu) const;
-  Result<Column> find(const ColumnEntry& entry) const;
+  bool is_valid(std::uint64_t handle) const;
+  const Column& find(std::uint64_t handle, ThreadScratch& scratch) const;
+  Error no_such_column() const {
+    return internal(fmt::format("{}: the column is of another file", path_));
+  }
+  static std::uint64_t prefix(const GpuUuid& gpu) {
+    return __builtin_bswap64(io::load_fixed<std::uint64_t>(reinterpret_cast<const char*>(&gpu)));
+  }
   Error damaged(const ColumnEntry& entry, std::string_view part, std::string_view what) const;
   bool checksum_holds(std::uint64_t offset, std::uint64_t size) const {
     return io::load_fixed<std::uint32_t>(bytes_.data() + offset + size) ==
@@ -318,9 +329,19 @@ Result<void> Reader::check_blocks(const Footer& footer) {
 }
 
 std::optional<std::size_t> Reader::find_gpu(const GpuUuid& gpu) const {
-  const auto found = std::ranges::lower_bound(gpus_, gpu);
-  if (found == gpus_.end() || *found != gpu) return std::nullopt;
-  return static_cast<std::size_t>(found - gpus_.begin());
+  // By the first eight bytes, without branches that cannot be predicted; GPUs hardly ever share
+  // them.
+  const std::uint64_t wanted = prefix(gpu);
+  const GpuUuid* base = gpus_.data();
+  for (std::size_t size = gpus_.size(); size > 1;) {
+    const std::size_t half = size / 2;
+    base += prefix(base[half - 1]) < wanted ? half : 0;
+    size -= half;
+  }
+  const GpuUuid* const end = gpus_.data() + gpus_.size();
+  const GpuUuid* const found = std::lower_bound(base, end, gpu);
+  if (found == end || *found != gpu) return std::nullopt;
+  return static_cast<std::size_t>(found - gpus_.data());
 }
 
 std::vector<ColumnEntry> Reader::columns(const GpuUuid& gpu) const {
@@ -342,39 +363,48 @@ std::vector<ColumnEntry> Reader::columns(const GpuUuid& gpu) const {
 std::optional<ColumnEntry> Reader::find_column(const GpuUuid& gpu, std::uint32_t metric) const {
   const std::optional<std::size_t> index = find_gpu(gpu);
   if (!index) return std::nullopt;
-  io::ByteReader reader(block(*index));
-  const Shape& shape = shapes_[reader.varint()];
-  reader.varint();
+  const Shape& shape = shapes_[io::ByteReader(block(*index)).varint()];
   const std::span<const ShapeColumn> columns = columns_of(shape);
   const auto found = std::ranges::lower_bound(columns, metric, {}, &ShapeColumn::metric);
   if (found == columns.end() || found->metric != metric) return std::nullopt;
-  for (std::uint32_t i = 0; i < found->vector; ++i) reader.varint();
-  return entry(*index, static_cast<std::size_t>(found - columns.begin()), metric,
-               description_at(reader.varint()));
+  const auto number = static_cast<std::size_t>(found - columns.begin());
+  const std::uint64_t handle = std::uint64_t{*index} << 32 | number;
+  return entry(*index, number, metric, find(handle, thread_scratch()).timestamps);
 }
 
-Result<Reader::Column> Reader::find(const ColumnEntry& entry) const {
-  const std::size_t gpu = entry.handle >> 32;
-  const std::size_t number = entry.handle & 0xffffffff;
-  if (gpu >= gpus_.size()) return internal(fmt::format("{}: no such column", path_));
-  const std::string_view gpu_block = block(gpu);
+bool Reader::is_valid(std::uint64_t handle) const {
+  const std::size_t gpu = handle >> 32;
+  return gpu < gpus_.size() &&
+         (handle & 0xffffffff) < shapes_[io::ByteReader(block(gpu)).varint()].columns;
+}
+
+// The column of a handle that is valid. It is usually asked for twice: to find it, and to use it.
+const Column& Reader::find(std::uint64_t handle, ThreadScratch& scratch) const {
+  Column& column = scratch.found;
+  if (scratch.found_reader == number_ && scratch.found_handle == handle) return column;
+  const std::size_t number = handle & 0xffffffff;
+  const std::string_view gpu_block = block(handle >> 32);
   io::ByteReader reader(gpu_block);
   const Shape& shape = shapes_[reader.varint()];
-  if (number >= shape.columns) return internal(fmt::format("{}: no such column", path_));
-  const ShapeColumn& shape_column = columns_of(shape)[number];
-  Column column;
+  const std::uint32_t vector = columns_of(shape)[number].vector;
   column.data_offset = reader.varint();
+  std::uint64_t description = 0;
   for (std::uint32_t i = 0; i < shape.vectors; ++i) {
     const std::uint64_t offset = reader.varint();
-    if (i == shape_column.vector) column.vector = offset;
+    if (i == vector) description = offset;
   }
-  column.timestamps = description_at(column.vector);
+  if (scratch.found_reader != number_ || column.vector != description) {
+    column.timestamps = description_at(description);
+    column.vector = description;
+  }
   for (std::size_t i = 0; i < number; ++i) {
     const ColumnPlace before = parse_place(reader);
     if (!before.constant) column.data_offset += before.data_size + kChecksumSize;
   }
   column.mark = static_cast<std::uint64_t>(gpu_block.data() - blocks_.data()) + reader.offset();
   column.place = parse_place(reader);
+  scratch.found_reader = number_;
+  scratch.found_handle = handle;
   return column;
 }
 
@@ -479,19 +509,19 @@ Result<void> Reader::check_values(const ColumnEntry& entry, const EncodedColumn&
 Result<void> Reader::read(const ColumnEntry& entry, std::int64_t start, std::int64_t end,
                           std::vector<std::int64_t>& timestamps,
                           std::vector<double>& values) const {
-  Result<Column> column = find(entry);
-  if (!column) return column.error();
-  if (start > column->timestamps.last || end < column->timestamps.first || start > end) return {};
+  if (!is_valid(entry.handle)) return no_such_column();
   ThreadScratch& scratch = thread_scratch();
-  if (Result<void> good = load_times(entry, *column, start, end, scratch); !good) return good;
+  const Column& column = find(entry.handle, scratch);
+  if (start > column.timestamps.last || end < column.timestamps.first || start > end) return {};
+  if (Result<void> good = load_times(entry, column, start, end, scratch); !good) return good;
   const auto from = std::ranges::lower_bound(scratch.times, start);
   const auto until = std::upper_bound(from, scratch.times.end(), end);
   const auto count = static_cast<std::size_t>(until - from);
   if (count == 0) return {};
-  if (column->place.constant) {
-    values.insert(values.end(), count, column->place.value);
+  if (column.place.constant) {
+    values.insert(values.end(), count, column.place.value);
   } else {
-    if (Result<void> good = load_values(entry, *column, scratch); !good) return good;
+    if (Result<void> good = load_values(entry, column, scratch); !good) return good;
     const std::uint64_t begin =
         scratch.first_index + static_cast<std::uint64_t>(from - scratch.times.begin());
     values.resize(values.size() + count);
@@ -504,27 +534,27 @@ Result<void> Reader::read(const ColumnEntry& entry, std::int64_t start, std::int
 Result<void> Reader::aggregate(const ColumnEntry& entry, std::int64_t start, std::int64_t end,
                                std::int64_t step, std::vector<ColumnAggregate>& out) const {
   if (step <= 0) return invalid(fmt::format("a bucket of {} ms; it must be positive", step));
-  Result<Column> column = find(entry);
-  if (!column) return column.error();
-  if (start > column->timestamps.last || end < column->timestamps.first || start > end) return {};
+  if (!is_valid(entry.handle)) return no_such_column();
   ThreadScratch& scratch = thread_scratch();
-  if (scratch.sliced_reader != number_ || scratch.sliced_vector != column->vector ||
+  const Column& column = find(entry.handle, scratch);
+  if (start > column.timestamps.last || end < column.timestamps.first || start > end) return {};
+  if (scratch.sliced_reader != number_ || scratch.sliced_vector != column.vector ||
       scratch.sliced_start != start || scratch.sliced_end != end || scratch.sliced_step != step) {
     scratch.sliced_reader = 0;
-    if (Result<void> good = load_times(entry, *column, start, end, scratch); !good) return good;
+    if (Result<void> good = load_times(entry, column, start, end, scratch); !good) return good;
     slice_buckets(scratch.times, scratch.first_index, start, end, step, scratch.slices);
     scratch.sliced_reader = number_;
-    scratch.sliced_vector = column->vector;
+    scratch.sliced_vector = column.vector;
     scratch.sliced_start = start;
     scratch.sliced_end = end;
     scratch.sliced_step = step;
   }
-  if (scratch.slices.empty()) return {};
-  if (column->place.constant) {
-    aggregate_constant(column->place.value, scratch.slices, out);
+  if (scratch.slices.frames.empty()) return {};
+  if (column.place.constant) {
+    aggregate_constant(column.place.value, scratch.slices, out);
     return {};
   }
-  if (Result<void> good = load_values(entry, *column, scratch); !good) return good;
+  if (Result<void> good = load_values(entry, column, scratch); !good) return good;
   aggregate_column(scratch.column, scratch.slices, out);
   return {};
 }
@@ -543,17 +573,13 @@ std::vector<std::string> Reader::verify() const {
   std::unordered_set<std::uint64_t> vectors;  // checked
   for (const GpuUuid& gpu : gpus_) {
     for (const ColumnEntry& entry : columns(gpu)) {
-      const Result<Column> column = find(entry);
-      if (!column) {
-        damage.push_back(column.error().message);
-        continue;
-      }
-      if (vectors.insert(column->vector).second) {
+      const Column& column = find(entry.handle, scratch);
+      if (vectors.insert(column.vector).second) {
         scratch.reader = 0;
-        note(load_times(entry, *column, 0, 0, scratch, Trust::kNothing));
+        note(load_times(entry, column, 0, 0, scratch, Trust::kNothing));
       }
-      if (column->place.constant) continue;
-      if (note(load_values(entry, *column, scratch, Trust::kNothing)) &&
+      if (column.place.constant) continue;
+      if (note(load_values(entry, column, scratch, Trust::kNothing)) &&
           !std::ranges::all_of(scratch.column.groups, statistics_hold)) {
         damage.push_back(
             damaged(entry, "values", "a group's minimum, maximum or sum is wrong").message);

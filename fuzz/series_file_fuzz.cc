@@ -1,0 +1,104 @@
+// Opens arbitrary bytes as a series file and reads whatever it says it holds. The checksums are put
+// right first, as far as they can be found, so that the fuzzer gets behind them.
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/crc32c.h"
+#include "io/file_system.h"
+#include "storage/embedded/series_file.h"
+
+namespace {
+
+using namespace gpu_telemetry;
+
+// Gives out one file: copies of `bytes`, of just that size.
+class OneFile final : public io::FileSystem {
+ public:
+  explicit OneFile(std::string_view bytes) : bytes_(bytes.begin(), bytes.end()) {}
+
+  Result<std::unique_ptr<io::MappedFile>> map(const std::string&) override {
+    std::unique_ptr<io::MappedFile> file = std::make_unique<Mapped>(bytes_);
+    return file;
+  }
+  Result<std::unique_ptr<io::File>> open(const std::string&, io::OpenMode) override { return no(); }
+  Result<void> create_directories(const std::string&) override { return no(); }
+  Result<std::vector<std::string>> list(const std::string&) override { return no(); }
+  Result<bool> exists(const std::string&) override { return no(); }
+  Result<void> rename(const std::string&, const std::string&) override { return no(); }
+  Result<void> remove(const std::string&) override { return no(); }
+  Result<void> sync_directory(const std::string&) override { return no(); }
+  Result<std::unique_ptr<io::FileLock>> lock(const std::string&) override { return no(); }
+  Result<std::uint64_t> free_space(const std::string&) override { return no(); }
+
+ private:
+  class Mapped final : public io::MappedFile {
+   public:
+    explicit Mapped(const std::vector<char>& bytes) : bytes_(bytes) {}
+    std::string_view bytes() const override { return {bytes_.data(), bytes_.size()}; }
+
+   private:
+    std::vector<char> bytes_;
+  };
+  static Error no() { return unavailable("only map() is here"); }
+
+  std::vector<char> bytes_;
+};
+
+void put_checksum(std::string& bytes, std::size_t begin, std::size_t end, std::size_t at) {
+  const std::uint32_t checksum =
+      io::crc32c(std::string_view(bytes).substr(begin, end - begin));
+  std::memcpy(bytes.data() + at, &checksum, sizeof checksum);
+}
+
+// The checksums of header, index and footer; those of columns are checked after their bytes have
+// been parsed by column_codec_test's kind of input, and stay as they are.
+void mend(std::string& bytes) {
+  constexpr std::size_t kFooter = 88;
+  if (bytes.size() < 16 + kFooter) return;
+  put_checksum(bytes, 0, 12, 12);
+  const std::size_t footer = bytes.size() - kFooter;
+  std::uint64_t index = 0;
+  std::memcpy(&index, bytes.data() + footer, sizeof index);
+  if (index <= footer) put_checksum(bytes, index, footer, footer + 64);
+  put_checksum(bytes, footer, footer + 76, footer + 76);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace gpu_telemetry::storage::embedded;
+  std::string bytes(reinterpret_cast<const char*>(data), size);
+  mend(bytes);
+  OneFile files(bytes);
+  const auto opened = SeriesFileReader::open(files, "/fuzz");
+  if (!opened) return 0;
+  const SeriesFileReader& reader = **opened;
+  std::vector<std::int64_t> timestamps;
+  std::vector<double> values;
+  std::vector<ColumnAggregate> buckets;
+  std::uint64_t samples = 0;
+  for (const GpuUuid& gpu : reader.gpus()) {
+    for (const ColumnEntry& entry : reader.columns(gpu)) {
+      // A column of constants at a regular interval may say that it is long.
+      samples += entry.samples;
+      if (samples > 1'000'000) return 0;
+      timestamps.clear();
+      values.clear();
+      buckets.clear();
+      (void)reader.read(entry, std::numeric_limits<std::int64_t>::min(),
+                        std::numeric_limits<std::int64_t>::max(), timestamps, values);
+      (void)reader.read(entry, entry.first_timestamp + 1, entry.last_timestamp - 1, timestamps,
+                        values);
+      for (const std::int64_t step : {std::int64_t{1}, std::int64_t{60'000},
+                                      std::numeric_limits<std::int64_t>::max()}) {
+        (void)reader.aggregate(entry, entry.first_timestamp, entry.last_timestamp, step, buckets);
+      }
+    }
+  }
+  (void)reader.verify();
+  return 0;
+}
