@@ -48,7 +48,7 @@ class PooledClient final : public Client, public std::enable_shared_from_this<Po
   asio::awaitable<Result<ClientResponse>> send(ClientRequest request) override {
     const Result<void> sound = check(request);
     if (!sound) co_return sound.error();
-    const asio::any_io_executor strand = asio::make_strand(executor_);
+    const Strand strand(executor_);
     // The exchange owns the client and the request: it may outlive the caller's coroutine.
     auto exchange = run(shared_from_this(), strand, std::move(request));
     co_return co_await asio::co_spawn(strand, std::move(exchange), asio::use_awaitable);
@@ -58,9 +58,8 @@ class PooledClient final : public Client, public std::enable_shared_from_this<Po
   using Connection = std::unique_ptr<ClientConnection>;
 
   // On `strand`. When it is cancelled its connection goes with it, and never back to the pool.
-  static asio::awaitable<Result<ClientResponse>> run(std::shared_ptr<PooledClient> self,
-                                                     asio::any_io_executor strand,
-                                                     ClientRequest request) {
+  static StrandAwaitable<Result<ClientResponse>> run(std::shared_ptr<PooledClient> self,
+                                                     Strand strand, ClientRequest request) {
     const auto exchange =
         std::make_shared<Exchange>(strand, self->origin_, self->options_, request);
     const Finisher finisher{*exchange};
@@ -73,7 +72,7 @@ class PooledClient final : public Client, public std::enable_shared_from_this<Po
         co_return answer;
       }
     }
-    const Result<void> connected = co_await exchange->connect(self->executor_);
+    const Result<void> connected = co_await exchange->connect();
     if (!connected) co_return connected.error();
     Result<ClientResponse> answer = co_await exchange->converse();
     self->give_back(exchange->take_connection());

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/connect.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <utility>
 #include <vector>
@@ -13,7 +16,6 @@
 #include "http/chunk_decoder.h"
 #include "http/encoding.h"
 #include "http/response_head.h"
-#include "http/tcp_stream.h"
 
 namespace gpu_telemetry::http {
 namespace {
@@ -21,6 +23,7 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
+constexpr auto kOnStrand = asio::as_tuple(asio::use_awaitable_t<Strand>{});
 constexpr std::size_t kFirstBodyPart = 64 << 10;
 constexpr HeadLimits kAnswerLimits{8 << 10, 64 << 10, 256};
 constexpr int kMaxInterimAnswers = 16;
@@ -42,14 +45,15 @@ bool ClientConnection::stale() {
   return size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
-Exchange::Exchange(const asio::any_io_executor& strand, const Origin& origin,
-                   const ClientOptions& options, const ClientRequest& request)
-    : origin_(origin),
+Exchange::Exchange(const Strand& strand, const Origin& origin, const ClientOptions& options,
+                   const ClientRequest& request)
+    : strand_(strand),
+      origin_(origin),
       options_(options),
       request_(request),
       end_(std::chrono::steady_clock::now() + request.timeout),
-      resolver_(strand),
-      timer_(strand) {}
+      resolver_(strand.get_inner_executor()),
+      timer_(strand.get_inner_executor()) {}
 
 void Exchange::arm(Time deadline) {
   deadline_ = deadline;
@@ -62,7 +66,7 @@ void Exchange::arm(Time deadline) {
     boost::system::error_code ignored;
     if (self->connection_ != nullptr) self->connection_->socket.close(ignored);
   };
-  timer_.async_wait(std::move(expire));
+  timer_.async_wait(asio::bind_executor(strand_, std::move(expire)));
 }
 
 void Exchange::finish() {
@@ -95,7 +99,7 @@ Error Exchange::too_large() const {
               format_byte_size(options_.max_response_size));
 }
 
-asio::awaitable<Result<void>> Exchange::connect(const asio::any_io_executor& executor) {
+StrandAwaitable<Result<void>> Exchange::connect() {
   arm(std::min(end_, std::chrono::steady_clock::now() + options_.connect_timeout));
   std::vector<tcp::endpoint> endpoints;
   boost::system::error_code not_numeric;
@@ -104,20 +108,20 @@ asio::awaitable<Result<void>> Exchange::connect(const asio::any_io_executor& exe
     endpoints.emplace_back(address, static_cast<std::uint16_t>(std::stoul(origin_.port)));
   } else {
     const auto [error, found] =
-        co_await resolver_.async_resolve(origin_.host, origin_.port, kAsTuple);
+        co_await resolver_.async_resolve(origin_.host, origin_.port, kOnStrand);
     if (error || timed_out_) co_return broken("resolving the host's name", error);
     for (const auto& entry : found) endpoints.push_back(entry.endpoint());
   }
-  connection_ = std::make_unique<ClientConnection>(executor);
+  connection_ = std::make_unique<ClientConnection>(strand_.get_inner_executor());
   const auto [error, endpoint] =
-      co_await asio::async_connect(connection_->socket, endpoints, kAsTuple);
+      co_await asio::async_connect(connection_->socket, endpoints, kOnStrand);
   if (error || timed_out_) co_return broken("connecting", error);
   boost::system::error_code ignored;  // it only makes small requests faster
   connection_->socket.set_option(tcp::no_delay(true), ignored);
   co_return Result<void>();
 }
 
-asio::awaitable<Result<ClientResponse>> Exchange::converse() {
+StrandAwaitable<Result<ClientResponse>> Exchange::converse() {
   arm(end_);
   reusable_ = closed_unanswered_ = false;
   response_ = ClientResponse{};
@@ -159,11 +163,11 @@ void Exchange::build_head() {
   head_ += "\r\n\r\n";
 }
 
-asio::awaitable<Result<void>> Exchange::write_request() {
+StrandAwaitable<Result<void>> Exchange::write_request() {
   build_head();
   const std::array<asio::const_buffer, 2> parts = {asio::buffer(head_),
                                                    asio::buffer(request_.body)};
-  const auto [error, size] = co_await asio::async_write(connection_->socket, parts, kAsTuple);
+  const auto [error, size] = co_await asio::async_write(connection_->socket, parts, kOnStrand);
   if (!error && !timed_out_) co_return Result<void>();
   // A server may refuse a large body before it has read all of it: its answer is worth more than
   // the broken pipe, and the reading that follows finds it or the same error.
@@ -173,17 +177,17 @@ asio::awaitable<Result<void>> Exchange::write_request() {
   co_return broken("sending the request", error);
 }
 
-asio::awaitable<Result<void>> Exchange::read_more() {
+StrandAwaitable<Result<void>> Exchange::read_more() {
   InputBuffer& input = connection_->input;
   char* const into = input.prepare();
   const asio::mutable_buffer room(into, input.room());
-  const auto [error, size] = co_await connection_->socket.async_read_some(room, kAsTuple);
+  const auto [error, size] = co_await connection_->socket.async_read_some(room, kOnStrand);
   if (error || timed_out_) co_return broken("reading the answer", error);
   input.commit(size);
   co_return Result<void>();
 }
 
-asio::awaitable<Result<void>> Exchange::read_head() {
+StrandAwaitable<Result<void>> Exchange::read_head() {
   InputBuffer& input = connection_->input;
   HeadScanner scanner(kAnswerLimits);
   HeadScanner::State state = HeadScanner::State::kNeedMore;
@@ -212,7 +216,7 @@ asio::awaitable<Result<void>> Exchange::read_head() {
   co_return Result<void>();
 }
 
-asio::awaitable<Result<void>> Exchange::read_body() {
+StrandAwaitable<Result<void>> Exchange::read_body() {
   reusable_ = !framing_.close && (status_.minor_version == 1 || framing_.keep_alive);
   if (request_.method == Method::kHead || has_no_body(status_.status)) co_return Result<void>();
   Result<void> read;
@@ -232,7 +236,7 @@ asio::awaitable<Result<void>> Exchange::read_body() {
   co_return read;
 }
 
-asio::awaitable<Result<void>> Exchange::read_sized_body(std::size_t length) {
+StrandAwaitable<Result<void>> Exchange::read_sized_body(std::size_t length) {
   InputBuffer& input = connection_->input;
   std::string& body = response_.body;
   std::size_t filled = std::min(length, input.size());
@@ -241,14 +245,14 @@ asio::awaitable<Result<void>> Exchange::read_sized_body(std::size_t length) {
   while (filled < length) {
     if (filled == body.size()) body.resize(std::min(length, std::max(kFirstBodyPart, filled * 2)));
     const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
-    const auto [error, size] = co_await connection_->socket.async_read_some(room, kAsTuple);
+    const auto [error, size] = co_await connection_->socket.async_read_some(room, kOnStrand);
     if (error || timed_out_) co_return broken("reading the answer's body", error);
     filled += size;
   }
   co_return Result<void>();
 }
 
-asio::awaitable<Result<void>> Exchange::read_chunked_body() {
+StrandAwaitable<Result<void>> Exchange::read_chunked_body() {
   InputBuffer& input = connection_->input;
   ChunkDecoder decoder(options_.max_response_size.bytes);
   for (;;) {
@@ -265,7 +269,7 @@ asio::awaitable<Result<void>> Exchange::read_chunked_body() {
   }
 }
 
-asio::awaitable<Result<void>> Exchange::read_body_until_close() {
+StrandAwaitable<Result<void>> Exchange::read_body_until_close() {
   InputBuffer& input = connection_->input;
   for (;;) {
     response_.body.append(input.view());
@@ -273,7 +277,7 @@ asio::awaitable<Result<void>> Exchange::read_body_until_close() {
     if (response_.body.size() > options_.max_response_size.bytes) co_return too_large();
     char* const into = input.prepare();
     const asio::mutable_buffer room(into, input.room());
-    const auto [error, size] = co_await connection_->socket.async_read_some(room, kAsTuple);
+    const auto [error, size] = co_await connection_->socket.async_read_some(room, kOnStrand);
     if (error == asio::error::eof && !timed_out_) co_return Result<void>();
     if (error || timed_out_) co_return broken("reading the answer's body", error);
     input.commit(size);

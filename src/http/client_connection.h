@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,12 @@
 #include "http/input_buffer.h"
 
 namespace gpu_telemetry::http {
+
+// Requests run on strands by their own type: one wrapped in an any_io_executor would share a
+// counter between threads that thread sanitizers cannot follow, and cost an allocation.
+using Strand = boost::asio::strand<boost::asio::any_io_executor>;
+template <class T>
+using StrandAwaitable = boost::asio::awaitable<T, Strand>;
 
 // Where a client's requests go.
 struct Origin {
@@ -45,13 +52,13 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  Exchange(const boost::asio::any_io_executor& strand, const Origin& origin,
-           const ClientOptions& options, const ClientRequest& request);
+  Exchange(const Strand& strand, const Origin& origin, const ClientOptions& options,
+           const ClientRequest& request);
 
-  boost::asio::awaitable<Result<void>> connect(const boost::asio::any_io_executor& executor);
+  StrandAwaitable<Result<void>> connect();
   void use(std::unique_ptr<ClientConnection> pooled) { connection_ = std::move(pooled); }
   // Sends the request and reads the answer.
-  boost::asio::awaitable<Result<ClientResponse>> converse();
+  StrandAwaitable<Result<ClientResponse>> converse();
   // The connection, when it is good for another request.
   std::unique_ptr<ClientConnection> take_connection();
   // No more than the timer's last call comes after this.
@@ -66,14 +73,15 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   Error refused(const HeadProblem& problem) const;
   Error too_large() const;
   void build_head();
-  boost::asio::awaitable<Result<void>> write_request();
-  boost::asio::awaitable<Result<void>> read_more();
-  boost::asio::awaitable<Result<void>> read_head();
-  boost::asio::awaitable<Result<void>> read_body();
-  boost::asio::awaitable<Result<void>> read_sized_body(std::size_t length);
-  boost::asio::awaitable<Result<void>> read_chunked_body();
-  boost::asio::awaitable<Result<void>> read_body_until_close();
+  StrandAwaitable<Result<void>> write_request();
+  StrandAwaitable<Result<void>> read_more();
+  StrandAwaitable<Result<void>> read_head();
+  StrandAwaitable<Result<void>> read_body();
+  StrandAwaitable<Result<void>> read_sized_body(std::size_t length);
+  StrandAwaitable<Result<void>> read_chunked_body();
+  StrandAwaitable<Result<void>> read_body_until_close();
 
+  const Strand strand_;
   const Origin& origin_;
   const ClientOptions& options_;
   const ClientRequest& request_;
