@@ -1,14 +1,19 @@
 // An append-only log of records in preallocated segments: the journal of the embedded store and the
 // body of the durable queue. docs/formats/log.md has the bytes.
 //
-// Durability. `append` with kSync returns only after the record and all before it are on the device.
-// Callers that wait at the same time share one write and one fdatasync: while a sync runs, what
-// arrives gathers and goes out with the next. There is no linger timer.
+// Durability. `append` with kSync returns only after the record and all before it are on the
+// device. Callers that wait at the same time share one write and one fdatasync: while a sync runs,
+// what arrives gathers and goes out with the next. There is no linger timer.
 //
-// Failure. After a failed write or sync nothing is retried: the log refuses every further append with
-// that error until it is opened again, because the kernel may have dropped what it could not write.
-// A full device is seen when the next segment is preallocated, before any record is accepted into
-// it; that error (kFull) is not sticky, and appends succeed again when there is space.
+// Failure. After a failed write or sync nothing is retried: the log refuses every further append
+// with that error until it is opened again, because the kernel may have dropped what it could not
+// write. A full device is seen when the next segment is preallocated, before any record is accepted
+// into it; that error (kFull) is not sticky, and appends succeed again when there is space.
+//
+// Recovery. A bad record with nothing valid after it is a torn tail and is cut. So is one with only
+// records after it that were written before it was known to be on the device: a write that the
+// power cut through, of which no append ever returned. With any later record after it, it is
+// damage, and so is every bad record of a log that was closed in good order.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +54,9 @@ struct SegmentLogOptions {
   ByteSize max_record_size = 16_MiB;
   io::FileSystem* files = nullptr;  // null: posix_file_system()
   // Called first in each new segment, when not empty; the records it returns open the segment (a
-  // checkpoint). It runs on the thread that writes and must not call the log.
+  // checkpoint of what all earlier segments say). It runs inside the append, roll or open that
+  // needs the segment, on that thread and so under whatever locks its caller holds, and before the
+  // record being appended has a place. It must not call the log.
   std::function<std::vector<std::pair<std::uint8_t, std::string>>()> segment_preamble;
 };
 
@@ -64,11 +71,10 @@ struct RecoveryReport {
 // Thread-safe. One process at a time (a lock file in the directory).
 class SegmentLog {
  public:
-  // Opens or creates, and calls `replay` (when not empty) with every valid record of every segment in
-  // order, before anything can be appended. A Record's payload is valid during the call only.
-  // An error from `replay` ends the opening with that error.
-  // Errors: kConflict (another process has it), kCorrupt only for a directory that is not a log or a
-  // newer version, kUnavailable, kFull.
+  // Opens or creates, and calls `replay` (when not empty) with every valid record of every segment
+  // in order, before anything can be appended. A Record's payload is valid during the call only. An
+  // error from `replay` ends the opening with that error. Errors: kConflict (another process has
+  // it), kCorrupt only for a directory that is not a log or a newer version, kUnavailable, kFull.
   static Result<std::unique_ptr<SegmentLog>> open(
       SegmentLogOptions options, const std::function<Result<void>(const Record&)>& replay,
       RecoveryReport* report = nullptr);
@@ -83,9 +89,9 @@ class SegmentLog {
   virtual Result<Position> append(std::uint8_t type, std::string_view payload,
                                   Durability durability) = 0;
 
-  // The same for several records, contiguous and in order; all of them or none survive a crash as far
-  // as the caller was told (an error may leave a prefix). Payloads are given in pieces, so that a
-  // header and a body need no copy: each record's payload is the concatenation of its pieces.
+  // The same for several records, contiguous and in order; all of them or none survive a crash as
+  // far as the caller was told (an error may leave a prefix). Payloads are given in pieces, so that
+  // a header and a body need no copy: each record's payload is the concatenation of its pieces.
   struct Piece {
     std::uint8_t type = 0;
     std::span<const std::string_view> payload;
