@@ -12,6 +12,9 @@ namespace gpu_telemetry::storage::embedded {
 
 namespace {
 
+// Of a series file (docs/formats/store.md).
+constexpr std::int64_t kLatestTimestamp = std::int64_t{1} << 60;
+
 Result<void> check_metrics(const std::vector<std::string>& metrics) {
   for (const std::string& name : metrics) {
     if (!is_valid_metric_name(name)) {
@@ -46,6 +49,10 @@ Result<void> check_batch(const TelemetryBatch& batch) {
       return invalid(fmt::format("batch: a scrape is at {} ms, before the earliest time {} ms",
                                  unix_milliseconds(scrape.timestamp),
                                  unix_milliseconds(kEarliestTimestamp)));
+    }
+    if (unix_milliseconds(scrape.timestamp) > kLatestTimestamp) {
+      return invalid(fmt::format("batch: a scrape is at {} ms, past what a store can hold, {} ms",
+                                 unix_milliseconds(scrape.timestamp), kLatestTimestamp));
     }
     next += scrape.sample_count;
   }
