@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cmath>
+#include <fstream>
 #include <random>
 
 #include "storage/embedded/store_fixture.h"
@@ -184,6 +185,53 @@ void BM_Latest(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(store.latest(numbered_gpu(gpu++ % kGpus)));
 }
 BENCHMARK(BM_Latest);
+
+double resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  double size = 0;
+  double resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+// 200,000 series, 20 passes: heads fill, are sealed and merged meanwhile. Memory is that of the
+// whole process, one decoded batch included. Run it alone (--benchmark_filter=WideFleet).
+void BM_WideFleet(benchmark::State& state) {
+  constexpr std::uint32_t kWide = 20'000;
+  TelemetryBatch batch = pass(0);
+  batch.gpus.clear();
+  batch.scrapes.clear();
+  std::vector<Sample> few = std::move(batch.samples);
+  batch.samples.clear();
+  for (std::uint32_t g = 0; g < kWide; ++g) {
+    auto gpu = std::make_shared<Gpu>();
+    gpu->uuid = numbered_gpu(g);
+    batch.gpus.push_back(std::move(gpu));
+    batch.scrapes.push_back({g, g * 10, 10, {}});
+    const auto from = few.begin() + static_cast<std::ptrdiff_t>(g % kGpus * 10);
+    batch.samples.insert(batch.samples.end(), from, from + 10);
+  }
+  double largest = 0;
+  for (auto _ : state) {
+    TemporaryFolder folder;
+    auto store = open(options_in(folder));
+    for (std::int64_t n = 0; n < 20; ++n) {
+      for (Scrape& scrape : batch.scrapes) {
+        scrape.timestamp = from_unix_milliseconds(kStart + n * 10'000);
+        batch.samples[scrape.first_sample].value += static_cast<double>(n);
+      }
+      const BatchToWrite to_write{&batch, {}};
+      const auto written = store->write({&to_write, 1});
+      if (!written) throw std::runtime_error(written.error().message);
+      largest = std::max(largest, resident_bytes());
+    }
+    const StoreStatistics statistics = store->statistics();
+    state.counters["files"] = static_cast<double>(statistics.files);
+  }
+  state.counters["resident_MB"] = largest / 1e6;
+  state.SetItemsProcessed(state.iterations() * 20 * kWide * 10);
+}
+BENCHMARK(BM_WideFleet)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
 
 // After a crash: everything is in the journal still.
 void BM_OpenWithFullJournal(benchmark::State& state) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "observability/metrics.h"
 #include "storage/embedded/store_fixture.h"
 
 namespace gpu_telemetry::storage::embedded {
@@ -61,7 +62,7 @@ TEST_F(EmbeddedStoreTest, AFullHeadBecomesFilesWithoutBeingAsked) {
   simulated_.open();
   for (std::int64_t i = 0; i < 3000; ++i) write(kStart + i, static_cast<double>(i));
   EXPECT_GT(simulated_.store().statistics().files, 1u);
-  EXPECT_LT(simulated_.store().statistics().head_bytes, 20u << 10);
+  EXPECT_LT(simulated_.store().statistics().head_bytes, 36u << 10);
   EXPECT_EQ(rows().size(), 3000u);
 }
 
@@ -200,6 +201,101 @@ TEST_F(EmbeddedStoreTest, ADamagedFileIsSetAsideAndNamedAndTheRestIsRead) {
   EXPECT_THAT(files("/store/damaged"), Contains(first));
   simulated_.open();
   EXPECT_TRUE(simulated_.report().damage.empty());
+}
+
+TEST_F(EmbeddedStoreTest, DamageInAColumnIsNamedAndTheOtherColumnsAreRead) {
+  simulated_.open();
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    // Irregular, so that the values take room of their own in the file.
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + i * i),
+                   {{"a", static_cast<double>(i * 7919 % 1009)}});
+  }
+  builder.scrape(numbered_gpu(2), from_unix_milliseconds(kStart), {{"a", 2.5}});
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  seal();
+  simulated_.close();
+  const std::string name = files().at(0);
+  simulated_.disk().damage("/store/files/" + name, 100, 0xff);  // in the data
+  simulated_.open();
+  EXPECT_TRUE(simulated_.report().damage.empty());
+  std::optional<Error> error;
+  EXPECT_TRUE(rows_of(simulated_.store(), gpu_, &error).empty());
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::kCorrupt);
+  EXPECT_THAT(error->message, HasSubstr(name));
+  EXPECT_EQ(rows_of(simulated_.store(), numbered_gpu(2)), (std::vector<Row>{{kStart, "a", 2.5}}));
+
+  // It is kept as it is, and not merged with what comes.
+  write(kStart + 100'001, 3);
+  seal();
+  write(kStart + 100'002, 4);
+  seal();
+  simulated_.clock().advance(std::chrono::hours{3});
+  maintain();
+  EXPECT_THAT(files(), Contains(name));
+  EXPECT_EQ(files().size(), 2u);
+}
+
+TEST_F(EmbeddedStoreTest, ADamagedJournalRecordIsNamedAndTheOthersAreReplayed) {
+  simulated_.open();
+  for (std::int64_t i = 0; i < 3; ++i) write(kStart + i, static_cast<double>(i) + 0.3);
+  simulated_.close();
+  std::string segment;
+  for (const std::string& name : files("/store/journal")) {
+    const auto content =
+        io::read_file(simulated_.disk(), "/store/journal/" + name, std::uint64_t{1} << 30);
+    ASSERT_TRUE(content);
+    // The value of the second sample stands in the encoding as it is.
+    const double value = 1.3;
+    const auto at = content->find(std::string(reinterpret_cast<const char*>(&value), sizeof value));
+    if (at == std::string::npos) continue;
+    simulated_.disk().damage("/store/journal/" + name, at, 0xff);
+    segment = name;
+  }
+  ASSERT_FALSE(segment.empty());
+  simulated_.open();
+  ASSERT_EQ(simulated_.report().damage.size(), 1u);
+  EXPECT_THAT(simulated_.report().damage.front(), HasSubstr(segment));
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 0.3}, {kStart + 2, "a", 2.3}}));
+}
+
+TEST_F(EmbeddedStoreTest, AttributionIsForgottenWithTheSamplesItBelongsTo) {
+  simulated_.options().retention = std::chrono::hours{24};
+  simulated_.open();
+  const auto observe = [&](const std::string& pod, std::int64_t time) {
+    auto gpu = std::make_shared<Gpu>();
+    gpu->uuid = gpu_;
+    gpu->attribution.pod = pod;
+    const Timestamp at = from_unix_milliseconds(time);
+    const GpuObservation observation{gpu, at, at};
+    ASSERT_TRUE(simulated_.store().observe({&observation, 1}));
+  };
+  observe("first", kStart);
+  observe("second", kStart + 1000);
+  write(kStart, 1);
+  seal();
+  const auto intervals = [&] {
+    return simulated_.store().attribution(gpu_, Timestamp::min(), Timestamp::max())->size();
+  };
+  maintain();
+  EXPECT_EQ(intervals(), 2u);
+  simulated_.clock().advance(std::chrono::hours{25});
+  maintain();
+  EXPECT_EQ(intervals(), 1u);  // the newest stays
+}
+
+TEST_F(EmbeddedStoreTest, MetricsTellWhatTheStoreHolds) {
+  observability::Metrics metrics;
+  simulated_.options().metrics = &metrics;
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  const std::string text = metrics.render();
+  EXPECT_THAT(text, HasSubstr("gpu_telemetry_store_files 1"));
+  EXPECT_THAT(text, HasSubstr("gpu_telemetry_store_samples_written_total 1"));
+  EXPECT_THAT(text, HasSubstr("gpu_telemetry_store_write_seconds_count 1"));
+  simulated_.close();
 }
 
 TEST_F(EmbeddedStoreTest, AMissingFileIsNamed) {

@@ -186,6 +186,15 @@ Result<std::vector<AttributionInterval>> GpuRegistry::attribution(const GpuUuid&
   return read_intervals(access.database, uuid, start, end);
 }
 
+Result<void> GpuRegistry::prune(Timestamp before) {
+  const auto access = catalogue_.access();
+  auto transaction = Transaction::begin(access.database);
+  if (!transaction) return transaction.error();
+  const auto removed = remove_intervals_before(access.database, before);
+  if (!removed) return removed;
+  return transaction->commit();
+}
+
 Result<void> GpuRegistry::restore(std::span<const GpuRecord> records) {
   std::unique_lock lock(mutex_);
   const auto access = catalogue_.access();

@@ -26,6 +26,9 @@ class GpuRegistry {
   Result<std::vector<AttributionInterval>> attribution(const GpuUuid& uuid, Timestamp start,
                                                        Timestamp end) const;
 
+  // Forgets intervals that ended before `before`, but the newest of each GPU.
+  Result<void> prune(Timestamp before);
+
   // Makes the GPU known with empty attributes, unless it is known: when a lost catalogue is
   // rebuilt.
   Result<void> restore(std::span<const GpuRecord> records);

@@ -122,6 +122,14 @@ Result<std::vector<AttributionInterval>> read_intervals(Database& database, cons
   }
 }
 
+Result<void> remove_intervals_before(Database& database, Timestamp before) {
+  auto statement = database.prepare(
+      "DELETE FROM attribution WHERE end < ? AND start < "
+      "(SELECT max(newer.start) FROM attribution AS newer WHERE newer.uuid = attribution.uuid)");
+  if (!statement) return statement.error();
+  return statement->bind(1, unix_milliseconds(before)).run();
+}
+
 Result<GpuRowWriter> GpuRowWriter::prepare(Database& database) {
   auto gpu = database.prepare(
       "INSERT OR REPLACE INTO gpus (uuid, device_id, gpu_index, model_name, hostname, container, "

@@ -22,6 +22,9 @@ Result<void> visit_newest_intervals(
 Result<std::vector<AttributionInterval>> read_intervals(Database& database, const GpuUuid& uuid,
                                                         Timestamp start, Timestamp end);
 
+// Removes intervals that ended before `before`, but the newest of each GPU.
+Result<void> remove_intervals_before(Database& database, Timestamp before);
+
 // Statements that are prepared once for many rows.
 class GpuRowWriter {
  public:

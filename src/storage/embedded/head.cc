@@ -38,6 +38,14 @@ void Head::insert(const TelemetryBatch& batch, std::span<const std::uint32_t> me
   places.assign(batch.gpus.size(), {});
   // Before a sample can be seen, so that whoever sees it knows that it was stored at this or
   // before.
+  std::int64_t first = kMaxTime;
+  for (const Scrape& scrape : batch.scrapes) {
+    first = std::min(first, unix_milliseconds(scrape.timestamp));
+  }
+  std::int64_t earliest = earliest_.load(std::memory_order_relaxed);
+  while (first < earliest &&
+         !earliest_.compare_exchange_weak(earliest, first, std::memory_order_relaxed)) {
+  }
   std::int64_t latest = stored_at_.load(std::memory_order_relaxed);
   while (latest < stored_at &&
          !stored_at_.compare_exchange_weak(latest, stored_at, std::memory_order_relaxed)) {

@@ -43,6 +43,8 @@ class Head {
   // Writes counted, so a repeated sample counts again.
   std::uint64_t samples() const { return samples_.load(std::memory_order_relaxed); }
   bool empty() const { return samples() == 0; }
+  // Of any sample's timestamp; kMaxTime when there are none.
+  std::int64_t earliest() const { return earliest_.load(std::memory_order_relaxed); }
   // When it was last written, Unix ms; kMinTime when it never was.
   std::int64_t stored_at() const { return stored_at_.load(std::memory_order_relaxed); }
 
@@ -73,6 +75,7 @@ class Head {
   std::atomic<std::uint64_t> bytes_{0};
   std::atomic<std::uint64_t> samples_{0};
   std::atomic<std::int64_t> stored_at_{kMinTime};
+  std::atomic<std::int64_t> earliest_{kMaxTime};
 };
 
 }  // namespace gpu_telemetry::storage::embedded

@@ -17,6 +17,7 @@ constexpr std::chrono::seconds kLongestSlowdown{20};
 constexpr std::chrono::seconds kSealRetry{1};
 // Each file is read through once in so long.
 constexpr std::chrono::hours kVerifyEvery{24};
+constexpr std::chrono::hours kPruneEvery{1};
 
 }  // namespace
 
@@ -99,6 +100,7 @@ Result<void> Store::freeze() {
     version_.frozen = std::move(version_.active);
     version_.active = std::make_shared<Head>();
     frozen_floor_ = *segment;
+    frozen_sequence_ = next_sequence_.fetch_add(1);
   }
   version_changed_.notify_all();
   return {};
@@ -114,11 +116,11 @@ Result<void> Store::seal_frozen(std::stop_token stop) {
     if (!version_.frozen) return {};
     head = version_.frozen;
     publication.journal_floor = frozen_floor_;
+    request.sequence = frozen_sequence_;
   }
   const auto began = std::chrono::steady_clock::now();
   request.head = head.get();
   request.metrics = &metrics_;
-  request.sequence = next_sequence_.fetch_add(1);
   request.partition_ms = options_.partition.count();
   request.cutoff = cutoff();
   const auto attempt = [&]() -> Result<void> {
@@ -216,6 +218,21 @@ void Store::scrub(std::stop_token stop) {
   verified_[due->entry().name()] = now;
 }
 
+// Who used a GPU is told as far back as there are samples.
+Result<void> Store::prune_attribution() {
+  const auto now = clock_.steady_now();
+  if (attribution_pruned_ && now - *attribution_pruned_ < kPruneEvery) return {};
+  const Version current = version();
+  std::int64_t before = cutoff();
+  for (const auto& head : {current.frozen, current.active}) {
+    if (head) before = std::min(before, head->earliest());
+  }
+  for (const auto& file : current.files->files()) before = std::min(before, file->first());
+  const auto pruned = registry_->prune(from_unix_milliseconds(before));
+  if (pruned) attribution_pruned_ = now;
+  return pruned;
+}
+
 Result<void> Store::maintain() { return maintain(std::stop_token{}); }
 
 Result<void> Store::maintain(std::stop_token stop) {
@@ -228,7 +245,8 @@ Result<void> Store::maintain(std::stop_token stop) {
   if (!expired) return expired;
   const auto merged = merge(stop);
   scrub(stop);
-  return merged;
+  const auto pruned = prune_attribution();
+  return merged ? pruned : merged;
 }
 
 void Store::start_threads() {

@@ -11,7 +11,6 @@ namespace {
 struct Stretch {
   std::int64_t partition = 0;  // the first that it covers
   std::int64_t end = 0;        // inclusive
-  std::uint64_t samples = 0;
   std::int64_t stored_at = kMinTime;
 };
 
@@ -19,6 +18,14 @@ struct Survey {
   std::vector<Stretch> stretches;      // ascending in time
   std::vector<std::uint32_t> metrics;  // the store's numbers
 };
+
+void note(std::map<std::int64_t, Stretch>& partitions, std::int64_t start,
+          std::int64_t partition_ms, const HeadColumnView& view) {
+  Stretch& stretch = partitions[start];
+  stretch.partition = start;
+  stretch.end = saturating_add(start, partition_ms - 1);
+  stretch.stored_at = std::max(stretch.stored_at, view.stored_at(start, stretch.end));
+}
 
 // Looks through the head once: which partitions, which metrics.
 Survey survey(const SealRequest& request, const std::vector<GpuUuid>& gpus) {
@@ -28,20 +35,19 @@ Survey survey(const SealRequest& request, const std::vector<GpuUuid>& gpus) {
   Samples scratch;
   for (const GpuUuid& gpu : gpus) {
     for (const HeadColumnView& view : request.head->view(gpu, request.cutoff)) {
-      view.read(kMinTime, kMaxTime, samples, scratch);
-      if (samples.empty()) continue;
       seen[view.metric()] = true;
+      const std::int64_t partition = partition_of(view.first(), request.partition_ms);
+      if (partition_of(view.last(), request.partition_ms) == partition) {
+        // The usual case, told from the bounds alone.
+        note(partitions, partition, request.partition_ms, view);
+        continue;
+      }
+      view.read(kMinTime, kMaxTime, samples, scratch);
       auto at = samples.timestamps.begin();
       while (at != samples.timestamps.end()) {
         const std::int64_t start = partition_of(*at, request.partition_ms);
-        const std::int64_t end = saturating_add(start, request.partition_ms - 1);
-        const auto next = std::upper_bound(at, samples.timestamps.end(), end);
-        Stretch& stretch = partitions[start];
-        stretch.partition = start;
-        stretch.end = end;
-        stretch.samples += static_cast<std::uint64_t>(next - at);
-        stretch.stored_at = std::max(stretch.stored_at, view.stored_at(start, end));
-        at = next;
+        note(partitions, start, request.partition_ms, view);
+        at = std::upper_bound(at, samples.timestamps.end(), partitions[start].end);
       }
     }
   }
@@ -64,7 +70,6 @@ std::vector<Stretch> joined(std::vector<Stretch> stretches) {
       continue;
     }
     fewer.back().end = stretches[i].end;
-    fewer.back().samples += stretches[i].samples;
     fewer.back().stored_at = std::max(fewer.back().stored_at, stretches[i].stored_at);
   }
   return fewer;

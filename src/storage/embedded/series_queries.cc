@@ -105,11 +105,8 @@ class Aggregator {
       if (source.overlaps(start_, end_)) sources_.push_back(source);
     };
     for (const FileColumn& column : files_) {
-      const auto entries = column.file->reader().columns(gpu);
-      const auto entry = std::lower_bound(
-          entries.begin(), entries.end(), column.metric,
-          [](const ColumnEntry& candidate, std::uint32_t id) { return candidate.metric < id; });
-      if (entry == entries.end() || entry->metric != column.metric) continue;
+      const auto entry = column.file->reader().find_column(gpu, column.metric);
+      if (!entry) continue;
       take(ColumnSource::of_file(metric_, *column.file, *entry, context_.cutoff));
     }
     for (const HeadColumnView& view : views) take(ColumnSource::of_head(metric_, view));

@@ -67,9 +67,6 @@ DamageReport Store::damage_report() {
   return [this](const StoredFile& file, const Error& error) { note_damage(file, error); };
 }
 
-// Half, because a full head stays in memory beside its successor until it is in files.
-std::uint64_t Store::head_limit() const { return options_.head_size.bytes / 2; }
-
 void Store::note_write(const Result<void>& written) {
   const std::lock_guard lock(version_mutex_);
   if (written) {

@@ -71,7 +71,7 @@ class Store final : public EmbeddedStore {
   std::int64_t cutoff() const;
   DamageReport damage_report();
   void note_damage(const StoredFile& file, const Error& error);
-  std::uint64_t head_limit() const;
+  std::uint64_t head_limit() const { return options_.head_size.bytes; }
   Result<void> append(std::span<const BatchToWrite> batches,
                       const std::vector<std::vector<std::uint32_t>>& metrics);
   void note_write(const Result<void>& written);
@@ -84,6 +84,7 @@ class Store final : public EmbeddedStore {
   Result<void> expire();
   Result<void> merge(std::stop_token stop);
   void scrub(std::stop_token stop);
+  Result<void> prune_attribution();
   Result<void> maintain(std::stop_token stop);
   struct Publication;
   Result<void> publish(Publication publication);
@@ -110,12 +111,17 @@ class Store final : public EmbeddedStore {
   mutable std::mutex version_mutex_;
   std::condition_variable_any version_changed_;
   Version version_;
-  std::uint64_t frozen_floor_ = 0;      // first journal segment behind the frozen head
+  std::uint64_t frozen_floor_ = 0;  // first journal segment behind the frozen head
+  // Of the files of the frozen head: one number however often it is tried, so that what a failed
+  // attempt left is overwritten, and a commit of which nobody knows whether it happened names files
+  // that are there.
+  std::uint64_t frozen_sequence_ = 0;
   std::optional<Error> seal_failure_;   // of the last attempt; cleared by success
   std::optional<Error> write_failure_;  // the same of writes
 
   // Of the maintenance thread, under merge_mutex_: when each file was last verified.
   std::map<std::string, SteadyTime> verified_;
+  std::optional<SteadyTime> attribution_pruned_;
 
   StoreMetrics store_metrics_;
   // Last, so that they end before anything that they use.
