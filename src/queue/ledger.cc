@@ -50,25 +50,31 @@ Result<LedgerTopic*> Ledger::topic_for(Now now, const std::string& name) {
     return full("the queue has " + std::to_string(kMaxTopics) +
                 " topics already, the most it takes; \"" + name + "\" would be another");
   }
-  auto topic = std::make_unique<LedgerTopic>();
-  topic->name = name;
-  topic->last_used = now.steady;
+  std::uint32_t number = 0;
   if (free_numbers_.empty()) {
-    topic->number = static_cast<std::uint32_t>(first_sequences_.size());
+    number = static_cast<std::uint32_t>(first_sequences_.size());
     first_sequences_.push_back(1);
     by_number_.push_back(nullptr);
   } else {
-    topic->number = free_numbers_.back();
+    number = free_numbers_.back();
     free_numbers_.pop_back();
   }
-  topic->next_sequence = first_sequences_[topic->number];
-  topic->shown_end = topic->next_sequence;
-  if (journal_) journal_->topic_created(topic->number, name, topic->next_sequence);
-  LedgerTopic* created = topic.get();
-  by_number_[created->number] = created;
-  topics_.emplace(name, std::move(topic));
+  LedgerTopic& created = add_topic(now, number, name, first_sequences_[number]);
+  if (journal_) journal_->topic_created(number, name, created.next_sequence);
+  return &created;
+}
+
+LedgerTopic& Ledger::add_topic(Now now, std::uint32_t number, const std::string& name,
+                               std::uint64_t next_sequence) {
+  auto topic = std::make_unique<LedgerTopic>();
+  topic->name = name;
+  topic->number = number;
+  topic->last_used = now.steady;
+  topic->next_sequence = next_sequence;
+  topic->shown_end = next_sequence;
+  by_number_[number] = topic.get();
   note_deadline(now.steady + options_.idle_group_lifetime);
-  return created;
+  return *topics_.emplace(name, std::move(topic)).first->second;
 }
 
 // A new group owes its consumers every message that still counts, and those to come.
@@ -81,6 +87,12 @@ Result<LedgerGroup*> Ledger::group_for(Now now, LedgerTopic& topic, const std::s
     return full("topic \"" + topic.name + "\" has " + std::to_string(kMaxGroupsPerTopic) +
                 " consumer groups already, the most it takes; \"" + name + "\" would be another");
   }
+  LedgerGroup& group = add_group(now, topic, name);
+  if (journal_) journal_->group_created(topic.number, name);
+  return &group;
+}
+
+LedgerGroup& Ledger::add_group(Now now, LedgerTopic& topic, const std::string& name) {
   const bool first_group = topic.groups.empty();
   LedgerGroup& group =
       topic.groups.try_emplace(name, name, topic.shown_end, now.steady).first->second;
@@ -90,9 +102,18 @@ Result<LedgerGroup*> Ledger::group_for(Now now, LedgerTopic& topic, const std::s
     group.add_ready(message.sequence);
     if (!first_group) ++message.pending;
   }
-  if (journal_) journal_->group_created(topic.number, name);
   note_deadline(now.steady + options_.idle_group_lifetime);
-  return &group;
+  return group;
+}
+
+Result<bool> Ledger::ensure_group(Now now, const std::string& topic, const std::string& group) {
+  if (auto ok = check_topic_and_group(topic, group); !ok) return ok.error();
+  if (find_group(topic, group) != nullptr) return false;
+  auto holder = topic_for(now, topic);
+  if (!holder) return holder.error();
+  auto created = group_for(now, **holder, group);
+  if (!created) return created.error();
+  return true;
 }
 
 void Ledger::remove_group(LedgerTopic& topic, const std::string& name) {
@@ -144,6 +165,13 @@ void Ledger::touch(Now now, std::string_view topic, std::string_view group) {
   if (LedgerGroup* found = find_group(topic, group)) found->last_used = now.steady;
 }
 
+void Ledger::take_topic_away(LedgerTopic& topic) {
+  first_sequences_[topic.number] = topic.next_sequence;
+  free_numbers_.push_back(topic.number);
+  by_number_[topic.number] = nullptr;
+  topics_.erase(topics_.find(topic.name));
+}
+
 // --- time
 
 void Ledger::note_deadline(SteadyTime deadline) {
@@ -188,11 +216,9 @@ std::optional<SteadyTime> Ledger::tick(Now now) {
     if (topic.held.empty() && topic.groups.empty() && topic.seen_ids.empty()) {
       const SteadyTime idle_end = topic.last_used + options_.idle_group_lifetime;
       if (idle_end <= now.steady) {
-        first_sequences_[topic.number] = topic.next_sequence;
-        free_numbers_.push_back(topic.number);
-        by_number_[topic.number] = nullptr;
         if (journal_) journal_->topic_removed(topic.number);
-        at = topics_.erase(at);
+        ++at;
+        take_topic_away(topic);
         continue;
       }
       next = std::min(next, idle_end);

@@ -87,12 +87,50 @@ class Ledger {
   // Keeps an idle group: somebody waits for its messages.
   void touch(Now now, std::string_view topic, std::string_view group);
 
+  // Creates the group, and its topic, as a fetch would. True when it was not there.
+  Result<bool> ensure_group(Now now, const std::string& topic, const std::string& group);
+
   // Handles everything due and returns when to call next at the latest, if nothing else is called.
   std::optional<SteadyTime> tick(Now now);
   // The same, after calls that may have brought it forward; never later than what is due.
   std::optional<SteadyTime> next_deadline() const { return next_deadline_; }
 
+  // --- Reading back. A checkpoint (docs/formats/queue-log.md) has everything but the messages
+  // themselves; the replay functions repeat what a journal was told, in its order. They accept what
+  // makes no sense (a damaged log) and ignore it.
+
+  std::string checkpoint(Now now) const;
+  // The ledger of a checkpoint, with the messages that `earlier` has of it; the others are awaited.
+  // The generation is the checkpoint's. Errors: kCorrupt.
+  static Result<Ledger> restore(QueueOptions options, std::string_view checkpoint, Now now,
+                                Ledger& earlier);
+  void replay_topic_created(Now now, std::uint32_t topic, std::string_view name,
+                            std::uint64_t next_sequence);
+  void replay_topic_removed(std::uint32_t topic);
+  void replay_group_created(Now now, std::uint32_t topic, std::string_view group);
+  void replay_group_deleted(std::uint32_t topic, std::string_view group);
+  void replay_accepted(Now now, std::uint32_t topic, HeldMessage message,
+                       std::string_view deduplication_id);
+  // A message that is awaited, or another copy of one that is there. False when it is neither.
+  bool replay_copy(std::uint32_t topic, HeldMessage message);
+  // A lease ends a visibility timeout from now, whatever `entry.due` says.
+  void replay_changed(Now now, std::uint32_t topic, std::string_view group, GroupEntry entry);
+  void replay_died(Now now, std::uint32_t topic, std::string_view group, GroupEntry entry,
+                   Timestamp died, std::string reason);
+  void replay_settled(std::uint32_t topic, std::string_view group, std::uint64_t sequence);
+  // Forgets messages that are still awaited and tells how many; from here on `journal` is told.
+  std::uint64_t finish_replay(LedgerIdentity identity, LedgerJournal* journal);
+  const LedgerIdentity& identity() const { return identity_; }
+
+  // Every message held, and one of them (null: not held). `place` may be changed.
+  void for_each_message(
+      const std::function<void(std::uint32_t topic, HeldMessage& message)>& visit);
+  HeldMessage* find_message(std::uint32_t topic, std::uint64_t sequence);
+
  private:
+  friend class CheckpointReader;
+  friend class CheckpointWriter;
+
   LedgerTopic* find_topic(std::string_view name) const;
   LedgerTopic* topic_by_number(std::uint32_t number) const;
   LedgerGroup* find_group(std::string_view topic, std::string_view group) const;
@@ -122,6 +160,14 @@ class Ledger {
   void retry(Now now, LedgerTopic& topic, LedgerGroup& group, GroupEntry& entry,
              std::chrono::milliseconds delay, bool expired);
   void bury(Now now, LedgerTopic& topic, LedgerGroup& group, GroupEntry& entry, std::string reason);
+  // What lies before `sequence` and was never delivered gets its entries.
+  void deliver_up_to(LedgerTopic& topic, LedgerGroup& group, std::uint64_t sequence);
+  void revive(LedgerTopic& topic, LedgerGroup& group, GroupEntry& entry);
+  void drop_message(LedgerTopic& topic, std::uint64_t sequence);
+  LedgerTopic& add_topic(Now now, std::uint32_t number, const std::string& name,
+                         std::uint64_t next_sequence);
+  LedgerGroup& add_group(Now now, LedgerTopic& topic, const std::string& name);
+  void take_topic_away(LedgerTopic& topic);
   void forget(LedgerTopic& topic, LedgerGroup& group, GroupEntry& entry);
   void changed(const LedgerTopic& topic, const LedgerGroup& group, const GroupEntry& entry);
   template <class Act>

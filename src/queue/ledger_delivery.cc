@@ -266,16 +266,20 @@ Result<std::uint64_t> Ledger::each_dead(Now now, const std::string& topic, const
   return acted;
 }
 
+void Ledger::revive(LedgerTopic& topic, LedgerGroup& group, GroupEntry& entry) {
+  HeldMessage& message = *topic.held.find(entry.sequence);
+  if (message.pending++ == 0) count_in(topic, message);
+  --message.dead;
+  dead_bytes_ -= message.size;
+  group.make_ready(entry, false);
+}
+
 Result<std::uint64_t> Ledger::redrive(Now now, const std::string& topic, const std::string& group,
                                       const std::vector<std::string>& message_ids) {
   return each_dead(now, topic, group, message_ids,
                    [this](LedgerTopic& holder, LedgerGroup& found, GroupEntry& entry) {
-                     HeldMessage& message = *holder.held.find(entry.sequence);
-                     if (message.pending++ == 0) count_in(holder, message);
-                     --message.dead;
-                     dead_bytes_ -= message.size;
+                     revive(holder, found, entry);
                      entry.count = 0;
-                     found.make_ready(entry, false);
                      changed(holder, found, entry);
                    });
 }

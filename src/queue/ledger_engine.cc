@@ -113,8 +113,9 @@ struct LedgerEngine::StartWait {
   }
 };
 
-LedgerEngine::LedgerEngine(Ledger ledger, const Clock& clock, asio::any_io_executor timers)
-    : clock_(clock), ledger_(std::move(ledger)), timer_(std::move(timers)) {}
+LedgerEngine::LedgerEngine(Ledger ledger, const Clock& clock, asio::any_io_executor timers,
+                           LedgerJournal* journal)
+    : clock_(clock), journal_(journal), ledger_(std::move(ledger)), timer_(std::move(timers)) {}
 
 Error LedgerEngine::shut_down_error() { return unavailable("the queue is shutting down"); }
 
@@ -145,11 +146,13 @@ Async<Result<std::vector<Delivery>>> LedgerEngine::fetch(FetchRequest request) {
   }
 }
 
-Result<void> LedgerEngine::delete_group(const std::string& topic, const std::string& group) {
+Result<void> LedgerEngine::delete_group(const std::string& topic, const std::string& group,
+                                        const std::function<void()>& then) {
   return run([&](Ledger& ledger, Now now) {
     auto deleted = ledger.delete_group(now, topic, group);
     // Who waits creates it again, as a fetch that comes now would.
     if (deleted) waiters_.wake_group(topic, group, Wake::kLook);
+    if (deleted && then) then();
     return deleted;
   });
 }
@@ -161,6 +164,7 @@ void LedgerEngine::wake_topic(std::string_view topic) {
 }
 
 void LedgerEngine::after_change(Now now) {
+  if (journal_) journal_->end_of_changes();
   if (!waiters_.empty()) {
     std::vector<std::string> topics;
     waiters_.for_each_topic([&](std::string_view topic) { topics.emplace_back(topic); });

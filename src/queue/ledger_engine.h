@@ -9,6 +9,7 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,7 +29,9 @@ namespace gpu_telemetry::queue {
 class LedgerEngine : public std::enable_shared_from_this<LedgerEngine> {
  public:
   // `clock` outlives the engine. `timers` runs a function of microseconds now and then.
-  LedgerEngine(Ledger ledger, const Clock& clock, boost::asio::any_io_executor timers);
+  // `journal`: the ledger's, or null.
+  LedgerEngine(Ledger ledger, const Clock& clock, boost::asio::any_io_executor timers,
+               LedgerJournal* journal = nullptr);
 
   // Runs `work(Ledger&, Now)` under the lock and wakes the fetches that it has messages for.
   // Refuses with kUnavailable after shut_down.
@@ -46,7 +49,9 @@ class LedgerEngine : public std::enable_shared_from_this<LedgerEngine> {
   }
 
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request);
-  Result<void> delete_group(const std::string& topic, const std::string& group);
+  // `then` is called under the lock when the group was there.
+  Result<void> delete_group(const std::string& topic, const std::string& group,
+                            const std::function<void()>& then = {});
   void poke();
   // Ends waits and refuses what comes after. Idempotent.
   void shut_down();
@@ -78,6 +83,7 @@ class LedgerEngine : public std::enable_shared_from_this<LedgerEngine> {
   void end_promise(const std::string& topic, const std::string& group, std::uint64_t promised);
 
   const Clock& clock_;
+  LedgerJournal* const journal_;
   std::mutex mutex_;
   Ledger ledger_;
   FetchWaiters waiters_;

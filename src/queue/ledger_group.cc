@@ -88,6 +88,20 @@ void LedgerGroup::settle(GroupEntry& entry) {
   entries_.erase(entry);
 }
 
+void LedgerGroup::put_back(GroupEntry entry, DeathRecord death) {
+  ++counts_[static_cast<std::size_t>(entry.state)];
+  if (entry.state == EntryState::kReady) {
+    ready_.push_back(entry.sequence);
+    std::push_heap(ready_.begin(), ready_.end(), std::greater<>());
+  } else if (entry.state == EntryState::kDead) {
+    dead_bytes_ += death.bytes;
+    next_death_ = std::max(next_death_, entry.stamp + 1);
+    deaths_.emplace(entry.stamp, std::move(death));
+  }
+  const GroupEntry& stored = entries_.push_back(entry);
+  if (entry.state == EntryState::kLeased || entry.state == EntryState::kDelayed) push_due(stored);
+}
+
 bool LedgerGroup::is_current(const Due& due) {
   const GroupEntry* entry = entries_.find(due.sequence);
   return entry != nullptr && entry->due == due.due &&

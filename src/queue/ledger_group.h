@@ -68,6 +68,10 @@ class LedgerGroup {
   // Removes the entry, of whatever state.
   void settle(GroupEntry& entry);
 
+  // As read back from storage: an entry in its state, in the order of sequences, and of a dead
+  // letter the rest. `entry.stamp` of a dead letter is its place in the order of death.
+  void put_back(GroupEntry entry, DeathRecord death);
+
   // A leased or delayed entry whose time has come, earliest first.
   GroupEntry* first_due(SteadyTime now);
   std::optional<SteadyTime> next_due();

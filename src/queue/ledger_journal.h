@@ -49,6 +49,9 @@ class LedgerJournal {
                        std::span<const std::uint64_t> sequences) = 0;
   // The topic lets go of the message.
   virtual void freed(std::uint32_t topic, const HeldMessage& message) = 0;
+
+  // The engine has done one call's changes; they belong together.
+  virtual void end_of_changes() = 0;
 };
 
 }  // namespace gpu_telemetry::queue

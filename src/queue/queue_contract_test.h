@@ -780,7 +780,7 @@ TEST_P(QueueContract, AWaitingFetchIsWokenByWhateverMakesAMessageReady) {
 }
 
 TEST_P(QueueContract, AWaitEndsWithoutMessages) {
-  queue();
+  fetch();  // the group is there, so that the next one waits from now on
   auto waiting = start(queue().fetch(request(10, 2s)));
   advance(1999ms);
   context_.poll();
