@@ -54,8 +54,10 @@ std::string configuration_page() {
       "Made by `gpu-telemetry configuration` from the table that the program itself reads; "
       "do not edit.\n\n"
       "Every setting is a flag and, where a variable is named, an environment variable; the flag "
-      "wins. A value that cannot be read ends the program with status 2 and a line that names the "
-      "setting and the accepted form. Durations are written as in Go (`100ms`, `1h30m`) and with "
+      "wins. A value that cannot be read ends the program with a line that names the setting and "
+      "the "
+      "accepted form, and with status 2 when it was a flag, 1 when it was a variable. Durations "
+      "are written as in Go (`100ms`, `1h30m`) and with "
       "`d` for days; sizes as `64MiB`.\n";
   for (const Section& section : kSections) {
     page += "\n## " + std::string(section.title) +

@@ -44,6 +44,9 @@ const auto kTable = std::to_array<Option>({
      "Time between two scrapes of a simulated GPU", kFleet, "interval", "", kSimulate},
     {"simulator-seed", "SIMULATOR_SEED", &S::simulator_seed, "1", "number",
      "The same seed gives the same fleet and the same history", kFleet, "seed", "", kSimulate},
+    {"simulator-events", "SIMULATOR_EVENTS", &S::simulator_events, "true", "true|false",
+     "XID and ECC errors, throttling and absent readings now and then", kFleet, "events", "",
+     kSimulate},
     {"exit-at-end", "EXIT_AT_END", &S::exit_at_end, "false", "true|false",
      "Drain and exit 0 when a file has ended and LOOP_MODE is false, as a Job does", kServices},
 
@@ -52,7 +55,7 @@ const auto kTable = std::to_array<Option>({
      "Topic that telemetry is published to", kServices},
     {"consumer-group", "CONSUMER_GROUP", &S::consumer_group, "collectors", "name",
      "Group that collectors share", kServices},
-    {"queue-engine", "QUEUE_ENGINE", &S::queue_engine, "durable", "durable|memory",
+    {"queue-engine", "QUEUE_ENGINE", &S::queue_engine, "memory", "durable|memory",
      "durable: survives a crash; memory: faster, and what waits in it is lost with the process",
      kServices},
     {"queue-data-dir", "QUEUE_DATA_DIR", &S::queue_data_dir, "", "path",
@@ -92,7 +95,7 @@ const auto kTable = std::to_array<Option>({
 
     // simulate
     {"duration", "", &S::simulate_duration, "1h", "duration", "Simulated time to write", kSimulate},
-    {"start", "", &S::simulate_start, "2026-01-01T00:00:00Z", "RFC 3339 time",
+    {"start", "", &S::simulate_start, "2025-01-01T00:00:00Z", "RFC 3339 time",
      "Time of the first scrape", kSimulate},
     {"out", "", &S::simulate_out, "-", "path", "File to write; - is standard output", kSimulate},
 

@@ -60,29 +60,29 @@ class Assignment {
  private:
   Error refuse() const { return unacceptable(where_, value_, accepted_form(option_)); }
 
-  Result<void> assign(std::string Settings::*member) const {
+  Result<void> assign(std::string Settings::* member) const {
     if (violates_choice(option_.form, value_)) return refuse();
     settings_.*member = value_;
     return {};
   }
-  Result<void> assign(bool Settings::*member) const {
+  Result<void> assign(bool Settings::* member) const {
     if (value_ != "true" && value_ != "false" && value_ != "1" && value_ != "0") return refuse();
     settings_.*member = value_ == "true" || value_ == "1";
     return {};
   }
-  Result<void> assign(std::uint64_t Settings::*member) const {
+  Result<void> assign(std::uint64_t Settings::* member) const {
     std::uint64_t number = 0;
     if (!parse_unsigned(value_, number) || violates_range(option_.form, number)) return refuse();
     settings_.*member = number;
     return {};
   }
-  Result<void> assign(milliseconds Settings::*member) const {
+  Result<void> assign(milliseconds Settings::* member) const {
     const auto duration = parse_duration(value_);
     if (!duration) return refuse();
     settings_.*member = std::chrono::ceil<milliseconds>(*duration);
     return {};
   }
-  Result<void> assign(ByteSize Settings::*member) const {
+  Result<void> assign(ByteSize Settings::* member) const {
     const auto size = parse_byte_size(value_);
     if (!size) return refuse();
     settings_.*member = *size;
@@ -187,8 +187,9 @@ Environment process_environment() {
 }
 
 Result<CommandLine> parse_settings(Command command, const std::vector<std::string>& arguments,
-                                   const Environment& environment) {
+                                   const Environment& environment, bool& wrong_usage) {
   CommandLine line;
+  wrong_usage = false;
   for (const Option& option : option_table()) {
     auto set = Assignment(line.settings, option, option.flag, option.default_value).run();
     if (!set) return internal("default of " + set.error().message);
@@ -196,9 +197,11 @@ Result<CommandLine> parse_settings(Command command, const std::vector<std::strin
   if (auto read = read_environment(command, environment, line.settings); !read) {
     return read.error();
   }
+  wrong_usage = true;
   for (std::size_t at = 0; at < arguments.size(); ++at) {
     if (auto read = read_flag(command, arguments, at, line); !read) return read.error();
   }
+  wrong_usage = false;  // what does not fit together may come from either
   Settings& settings = line.settings;
   if (settings.is_given("CSV_PATH") && !settings.is_given("SOURCE")) settings.source = "csv";
   if (settings.is_given("CSV_PATH") && settings.source == "simulator") {

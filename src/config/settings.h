@@ -50,6 +50,7 @@ struct Settings {
   std::uint64_t simulator_hosts = 0;
   milliseconds simulator_interval{};
   std::uint64_t simulator_seed = 0;
+  bool simulator_events = false;
   bool exit_at_end = false;
 
   // Queue
@@ -125,9 +126,10 @@ struct CommandLine {
 };
 
 // Reads the flags of `command` (everything after its name) and the environment.
-// Errors: kInvalid, naming the flag or variable, the text, and the accepted form.
+// Errors: kInvalid, naming the flag or variable, the text, and the accepted form. `wrong_usage`
+// then says whether the command line is at fault, and not the environment.
 Result<CommandLine> parse_settings(Command command, const std::vector<std::string>& arguments,
-                                   const Environment& environment);
+                                   const Environment& environment, bool& wrong_usage);
 
 // The text of `gpu-telemetry COMMAND --help`: usage, then name, variable, default, form and help of
 // every setting of the command.

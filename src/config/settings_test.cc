@@ -14,12 +14,17 @@ using Variables = std::map<std::string, std::string, std::less<>>;
 
 Result<CommandLine> parse(std::vector<std::string> arguments, Variables variables = {},
                           Command command = kAllInOne) {
-  return parse_settings(command, arguments,
-                        [&](std::string_view name) -> std::optional<std::string> {
-                          const auto found = variables.find(name);
-                          if (found == variables.end()) return std::nullopt;
-                          return found->second;
-                        });
+  const auto environment = [&](std::string_view name) -> std::optional<std::string> {
+    const auto found = variables.find(name);
+    if (found == variables.end()) return std::nullopt;
+    return found->second;
+  };
+  bool wrong_usage = false;
+  auto line = parse_settings(command, arguments, environment, wrong_usage);
+  if (!line) {
+    EXPECT_EQ(wrong_usage, line.error().message.find("--") != std::string::npos);
+  }
+  return line;
 }
 
 TEST(Settings, HaveTheDefaultsOfTheTableWhenNothingIsGiven) {
@@ -79,7 +84,7 @@ TEST(Settings, AnUnknownFlagIsRefusedAndAnUnknownVariableIgnored) {
   EXPECT_TRUE(parse({}, {{"API_PROT", "1"}}));
   line = parse({"extra"});
   ASSERT_FALSE(line);
-  EXPECT_THAT(line.error().message, HasSubstr("unexpected argument 'extra'"));
+  EXPECT_THAT(line.error().message, HasSubstr("unexpected argument 'extra' (see --help)"));
 }
 
 TEST(Settings, AFlagWithoutItsValueSaysWhatIsMissing) {

@@ -222,7 +222,7 @@ TEST(SimulatedCsv, ValuesAreInTheValidRangesOfTheirFieldsOrBlank) {
   options.gpus = 64;
   std::size_t blanks = 0;
   std::map<std::string, int> rows_of;
-  const std::vector<Row> rows = simulated_rows(options, 2h);
+  const std::vector<Row> rows = simulated_rows(options, 25min);
   for (const Row& row : rows) {
     const MetricDefinition* definition = find_metric(row[kMetric]);
     ASSERT_NE(definition, nullptr);
@@ -258,6 +258,7 @@ TEST(SimulatedCsv, PowerHasAtMostThreeDecimalsAndNoZeroAtTheEnd) {
 
 TEST(SimulatedCsv, PodsChangeOverTime) {
   SimulatorOptions options;
+  options.interval = 30s;
   std::map<std::string, std::set<std::string>> pods;
   std::set<std::string> namespaces;
   for (const Row& row : simulated_rows(options, 2h)) {

@@ -36,8 +36,9 @@ struct EmbeddedStoreOptions {
   // How long readings are kept after the later of their own time and their first storing. Zero: for
   // ever.
   std::chrono::milliseconds retention = std::chrono::days{30};
-  // Memory of what is not in a file yet. Raising it makes larger first files and fewer merges, and
-  // costs memory and a longer start after a crash.
+  // Memory of the samples that are not in a file yet; a full head may stay beside its successor
+  // until it is in files, so up to twice as much. Raising it makes larger first files and fewer
+  // merges, and costs memory and a longer start after a crash.
   ByteSize head_size = 64_MiB;
   std::chrono::milliseconds partition = std::chrono::hours{2};
   // Between background rounds of merging, expiry and verifying.

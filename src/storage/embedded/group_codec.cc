@@ -344,7 +344,9 @@ void decode_group(const Group& group, std::uint64_t* out) {
     }
     case GroupCoding::kLine:
       unpack(group.payload, group.count, group.width, group.base, out);
-      for (std::size_t i = 1; i < group.count; ++i) out[i] += i * group.step;
+      for (std::uint64_t i = 1, line = group.step; i < group.count; ++i, line += group.step) {
+        out[i] += line;
+      }
       return;
     case GroupCoding::kRuns:
       decode_runs(group, out);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -46,6 +47,16 @@ struct Column {
   TimestampDescription timestamps;
 };
 
+// Timestamps of a vector: all of them, or of a long one those that cover a range.
+struct DecodedTimes {
+  std::uint64_t reader = 0;  // whose; 0: nobody's
+  std::uint64_t vector = 0;
+  std::uint64_t first_index = 0;
+  std::int64_t covered_start = 0;
+  std::int64_t covered_end = 0;
+  std::vector<std::int64_t> times;
+};
+
 // What a thread decoded last, kept because the columns of a GPU, and often all GPUs of a file,
 // share their timestamps.
 struct ThreadScratch {
@@ -53,12 +64,9 @@ struct ThreadScratch {
   std::uint64_t found_handle = 0;
   Column found;
 
-  std::uint64_t reader = 0;  // whose vector `times` are of; 0: nobody's
-  std::uint64_t vector = 0;
-  std::uint64_t first_index = 0;
-  std::int64_t covered_start = 0;
-  std::int64_t covered_end = 0;
-  std::vector<std::int64_t> times;
+  // Slot 0 is for parts of long vectors; the others take turns.
+  std::array<DecodedTimes, 9> decoded;
+  std::size_t next_slot = 1;
 
   std::uint64_t sliced_reader = 0;
   std::uint64_t sliced_vector = 0;
@@ -148,10 +156,10 @@ class Reader final : public SeriesFileReader {
            io::crc32c(bytes_.substr(offset, size));
   }
 
-  // Makes scratch.times cover every timestamp of the column in [start, end].
-  Result<void> load_times(const ColumnEntry& entry, const Column& column, std::int64_t start,
-                          std::int64_t end, ThreadScratch& scratch,
-                          Trust trust = Trust::kMarks) const;
+  // Every timestamp of the column in [start, end], and perhaps more. Good until the next call.
+  Result<const DecodedTimes*> load_times(const ColumnEntry& entry, const Column& column,
+                                         std::int64_t start, std::int64_t end,
+                                         ThreadScratch& scratch, Trust trust = Trust::kMarks) const;
   Result<void> check_times(const ColumnEntry& entry, const Column& column,
                            const TimestampDecoder& decoder) const;
   // Makes scratch.column the column's, checked.
@@ -415,13 +423,17 @@ Error Reader::damaged(const ColumnEntry& entry, std::string_view part,
                              metric_names_[entry.metric], part, what));
 }
 
-Result<void> Reader::load_times(const ColumnEntry& entry, const Column& column, std::int64_t start,
-                                std::int64_t end, ThreadScratch& scratch, Trust trust) const {
-  if (scratch.reader == number_ && scratch.vector == column.vector &&
-      start >= scratch.covered_start && end <= scratch.covered_end) {
-    return {};
+Result<const DecodedTimes*> Reader::load_times(const ColumnEntry& entry, const Column& column,
+                                               std::int64_t start, std::int64_t end,
+                                               ThreadScratch& scratch, Trust trust) const {
+  if (trust == Trust::kMarks) {
+    for (const DecodedTimes& decoded : scratch.decoded) {
+      if (decoded.reader == number_ && decoded.vector == column.vector &&
+          start >= decoded.covered_start && end <= decoded.covered_end) {
+        return &decoded;
+      }
+    }
   }
-  scratch.reader = 0;
   const TimestampDescription& timestamps = column.timestamps;
   const std::string_view data = bytes_.substr(timestamps.data_offset, timestamps.data_size);
   const std::uint64_t mark = blocks_.size() + column.vector;
@@ -434,23 +446,24 @@ Result<void> Reader::load_times(const ColumnEntry& entry, const Column& column, 
     return damaged(entry, "timestamps", problem);
   }
   if (!whole) {
-    if (Result<void> good = check_times(entry, column, scratch.decoder); !good) return good;
+    if (Result<void> good = check_times(entry, column, scratch.decoder); !good) return good.error();
     marks_.set(mark);
   }
+  const bool all = timestamps.count <= kDecodeWhole;
+  const std::size_t slot = all ? scratch.next_slot : 0;
+  if (all) scratch.next_slot = slot % (scratch.decoded.size() - 1) + 1;
+  DecodedTimes& decoded = scratch.decoded[slot];
+  decoded.reader = 0;
   TimestampDecoder::Indexes indexes{0, timestamps.count};
-  scratch.covered_start = std::numeric_limits<std::int64_t>::min();
-  scratch.covered_end = std::numeric_limits<std::int64_t>::max();
-  if (timestamps.count > kDecodeWhole) {
-    indexes = scratch.decoder.covering(start, end);
-    scratch.covered_start = start;
-    scratch.covered_end = end;
-  }
-  scratch.times.resize(indexes.end - indexes.begin);
-  scratch.decoder.decode(indexes, scratch.times.data());
-  scratch.first_index = indexes.begin;
-  scratch.reader = number_;
-  scratch.vector = column.vector;
-  return {};
+  if (!all) indexes = scratch.decoder.covering(start, end);
+  decoded.times.resize(indexes.end - indexes.begin);
+  scratch.decoder.decode(indexes, decoded.times.data());
+  decoded.first_index = indexes.begin;
+  decoded.covered_start = all ? std::numeric_limits<std::int64_t>::min() : start;
+  decoded.covered_end = all ? std::numeric_limits<std::int64_t>::max() : end;
+  decoded.vector = column.vector;
+  decoded.reader = number_;
+  return &decoded;
 }
 
 Result<void> Reader::check_times(const ColumnEntry& entry, const Column& column,
@@ -513,9 +526,11 @@ Result<void> Reader::read(const ColumnEntry& entry, std::int64_t start, std::int
   ThreadScratch& scratch = thread_scratch();
   const Column& column = find(entry.handle, scratch);
   if (start > column.timestamps.last || end < column.timestamps.first || start > end) return {};
-  if (Result<void> good = load_times(entry, column, start, end, scratch); !good) return good;
-  const auto from = std::ranges::lower_bound(scratch.times, start);
-  const auto until = std::upper_bound(from, scratch.times.end(), end);
+  const Result<const DecodedTimes*> loaded = load_times(entry, column, start, end, scratch);
+  if (!loaded) return loaded.error();
+  const DecodedTimes& decoded = **loaded;
+  const auto from = std::ranges::lower_bound(decoded.times, start);
+  const auto until = std::upper_bound(from, decoded.times.end(), end);
   const auto count = static_cast<std::size_t>(until - from);
   if (count == 0) return {};
   if (column.place.constant) {
@@ -523,7 +538,7 @@ Result<void> Reader::read(const ColumnEntry& entry, std::int64_t start, std::int
   } else {
     if (Result<void> good = load_values(entry, column, scratch); !good) return good;
     const std::uint64_t begin =
-        scratch.first_index + static_cast<std::uint64_t>(from - scratch.times.begin());
+        decoded.first_index + static_cast<std::uint64_t>(from - decoded.times.begin());
     values.resize(values.size() + count);
     decode_values(scratch.column, begin, begin + count, values.data() + values.size() - count);
   }
@@ -541,8 +556,9 @@ Result<void> Reader::aggregate(const ColumnEntry& entry, std::int64_t start, std
   if (scratch.sliced_reader != number_ || scratch.sliced_vector != column.vector ||
       scratch.sliced_start != start || scratch.sliced_end != end || scratch.sliced_step != step) {
     scratch.sliced_reader = 0;
-    if (Result<void> good = load_times(entry, column, start, end, scratch); !good) return good;
-    slice_buckets(scratch.times, scratch.first_index, start, end, step, scratch.slices);
+    const Result<const DecodedTimes*> loaded = load_times(entry, column, start, end, scratch);
+    if (!loaded) return loaded.error();
+    slice_buckets((*loaded)->times, (*loaded)->first_index, start, end, step, scratch.slices);
     scratch.sliced_reader = number_;
     scratch.sliced_vector = column.vector;
     scratch.sliced_start = start;
@@ -561,7 +577,7 @@ Result<void> Reader::aggregate(const ColumnEntry& entry, std::int64_t start, std
 
 std::vector<std::string> Reader::verify() const {
   std::vector<std::string> damage;
-  const auto note = [&](const Result<void>& checked) {
+  const auto note = [&](const auto& checked) {
     if (!checked) damage.push_back(checked.error().message);
     return checked.has_value();
   };
@@ -575,7 +591,6 @@ std::vector<std::string> Reader::verify() const {
     for (const ColumnEntry& entry : columns(gpu)) {
       const Column& column = find(entry.handle, scratch);
       if (vectors.insert(column.vector).second) {
-        scratch.reader = 0;
         note(load_times(entry, column, 0, 0, scratch, Trust::kNothing));
       }
       if (column.place.constant) continue;

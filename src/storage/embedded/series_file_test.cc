@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
+#include <atomic>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "io/crc32c.h"
 #include "io/simulated_file_system.h"
@@ -305,6 +306,23 @@ TEST(SeriesFile, KeepsManyGpusWithDifferentMetricsAndTimes) {
     EXPECT_TRUE(reader->columns(test_gpu(999)).empty());
     EXPECT_FALSE(reader->find_column(test_gpu(999), 0));
   }
+}
+
+TEST(SeriesFile, GivesManyThreadsAtOnceTheSameAnswers) {
+  io::SimulatedFileSystem files;
+  const TestFile content = mixed_file(20, 10, 300, 77);
+  const auto reader = write_and_open(files, content);
+  ASSERT_TRUE(reader);
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      TestFile read;
+      right += read_all(*reader, read) && same_content(read, content) && reader->verify().empty();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 4);
 }
 
 void store(io::FileSystem& files, const std::string& path, std::string_view bytes) {

@@ -1,0 +1,21 @@
+// The subcommands. Each gets its settings, says on standard error what went wrong, and returns the
+// exit status.
+#pragma once
+
+#include "config/settings.h"
+
+namespace gpu_telemetry::app {
+
+inline constexpr int kSuccess = 0;
+inline constexpr int kFailure = 1;
+inline constexpr int kUsage = 2;
+
+int run_all_in_one(const config::Settings& settings);
+int run_simulate(const config::Settings& settings);
+int run_store_check(const config::Settings& settings);
+int run_health(const config::Settings& settings);
+
+// "gpu-telemetry: MESSAGE" on standard error.
+void complain(std::string_view message);
+
+}  // namespace gpu_telemetry::app

@@ -1,0 +1,67 @@
+#include "services/api_gateway/api_gateway.h"
+
+#include "observability/build_info.h"
+#include "services/api_gateway/json.h"
+#include "services/api_gateway/routes.h"
+
+namespace gpu_telemetry::services {
+namespace {
+
+// GET /: what this is, and what else can be asked.
+std::string index_document(const http::Router& router) {
+  std::string body = "{";
+  json::append_member(body, "service", "gpu-telemetry");
+  json::append_key(body, "routes");
+  body += '[';
+  for (const http::Route& route : router.routes()) {
+    if (body.back() != '[') body += ',';
+    body += '{';
+    json::append_member(body, "method", http::to_string(route.method));
+    json::append_member(body, "path", route.pattern);
+    json::append_member(body, "summary", route.doc.summary);
+    body += '}';
+  }
+  body += "]}";
+  return body;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options,
+                                                       storage::TelemetryRepository& telemetry,
+                                                       storage::GpuRepository& gpus,
+                                                       const Clock& clock,
+                                                       observability::Health& health,
+                                                       observability::Metrics& metrics) {
+  std::unique_ptr<ApiGateway> gateway(new ApiGateway(options.readers));
+  gateway->context_.reset(new ApiContext{
+      telemetry, gpus, clock, health, metrics, std::move(options.before_metrics), gateway->readers_,
+      gateway->busy_readers_, options.readers + options.max_waiting});
+  http::Router router;
+  for (const auto add : {add_health_routes, add_gpu_routes, add_telemetry_routes}) {
+    if (auto added = add(router, *gateway->context_); !added) return added.error();
+  }
+  http::Route index;
+  index.pattern = "/";
+  index.doc.id = "getIndex";
+  index.doc.summary = "What can be asked";
+  index.doc.tag = "service";
+  index.handler =
+      [body = index_document(router)](http::Request&) -> boost::asio::awaitable<http::Response> {
+    co_return http::json_response(200, body);
+  };
+  if (auto added = router.add(std::move(index)); !added) return added.error();
+
+  options.server.metrics = &metrics;
+  auto server = http::Server::listen(std::move(options.server), std::move(router));
+  if (!server) return server.error();
+  gateway->server_ = std::move(*server);
+  return gateway;
+}
+
+ApiGateway::~ApiGateway() {
+  server_.reset();  // no handler runs from here on
+  readers_.join();
+}
+
+}  // namespace gpu_telemetry::services

@@ -1,0 +1,183 @@
+#include "services/collector/collector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/pipeline_test_support.h"
+
+namespace gpu_telemetry::services {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::collectors_group;
+using testing::MapStorage;
+using testing::numbered_batch;
+using testing::RunningContext;
+
+class CollectorTest : public ::testing::Test {
+ protected:
+  CollectorTest() { queue_ = queue::make_memory_queue({}, system_clock(), context_.executor()); }
+  ~CollectorTest() override {
+    if (collector_) {
+      EXPECT_TRUE(collector_->stop(seconds{30}));
+    }
+    queue_->shut_down();
+  }
+
+  void start(CollectorOptions options = {}) {
+    collector_ =
+        std::make_unique<Collector>(options, *queue_, storage_, storage_, wire::batch_codec(),
+                                    system_clock(), metrics_, context_.executor());
+    collector_->start();
+  }
+
+  void publish_bytes(std::string bytes) {
+    std::vector<queue::OutgoingMessage> messages(1);
+    messages[0].payload = std::make_shared<const std::string>(std::move(bytes));
+    const auto published = context_.await(queue_->publish("telemetry", std::move(messages)));
+    ASSERT_TRUE(published) << published.error();
+  }
+  void publish(std::int64_t number) {
+    std::string bytes;
+    wire::batch_codec().encode(numbered_batch(number), bytes);
+    publish_bytes(std::move(bytes));
+  }
+
+  queue::GroupStatistics group() { return collectors_group(*context_.await(queue_->statistics())); }
+  // Returns once the group's numbers are as wanted; the test's own time-out ends it otherwise.
+  template <class Wanted>
+  queue::GroupStatistics wait_for_group(Wanted wanted) {
+    while (true) {
+      const queue::GroupStatistics now = group();
+      if (wanted(now)) return now;
+      std::this_thread::yield();
+    }
+  }
+
+  RunningContext context_;
+  observability::Metrics metrics_;
+  MapStorage storage_;
+  std::unique_ptr<queue::MessageQueue> queue_;
+  std::unique_ptr<Collector> collector_;
+};
+
+TEST_F(CollectorTest, StoresEverythingAndThenAcknowledgesIt) {
+  start();
+  for (int i = 0; i < 100; ++i) publish(i);
+  storage_.wait_for_samples(100);
+  wait_for_group([](const auto& now) { return now.acked_total == 100; });
+  EXPECT_EQ(group().in_flight, 0u);
+  EXPECT_EQ(storage_.gpus().size(), 1u);
+}
+
+TEST_F(CollectorTest, AcknowledgesNothingBeforeStorageHasConfirmed) {
+  storage_.hold(true);
+  start();
+  publish(1);
+  storage_.wait_for_writes(1);
+  EXPECT_EQ(group().in_flight, 1u);
+  EXPECT_EQ(group().acked_total, 0u);
+  storage_.hold(false);
+  wait_for_group([](const auto& now) { return now.acked_total == 1; });
+}
+
+TEST_F(CollectorTest, PutsSeveralMessagesIntoOneWrite) {
+  CollectorOptions options;
+  options.batch_messages = 50;
+  for (int i = 0; i < 100; ++i) publish(i);
+  start(options);
+  storage_.wait_for_samples(100);
+  wait_for_group([](const auto& now) { return now.acked_total == 100; });
+  EXPECT_EQ(storage_.samples().size(), 100u);
+}
+
+TEST_F(CollectorTest, BuriesWhatCannotBeDecodedWithTheReasonAndStoresTheRest) {
+  start();
+  publish(1);
+  publish_bytes("not a batch");
+  publish(2);
+  storage_.wait_for_samples(2);
+  wait_for_group([](const auto& now) { return now.dead == 1 && now.acked_total == 2; });
+  const auto dead = context_.await(queue_->dead_letters("telemetry", "collectors", 10));
+  ASSERT_TRUE(dead) << dead.error();
+  ASSERT_EQ(dead->size(), 1u);
+  EXPECT_EQ(*dead->front().payload, "not a batch");
+  EXPECT_FALSE(dead->front().reason.empty());
+}
+
+TEST_F(CollectorTest, KeepsMessagesInTheQueueWhileStorageIsAwayAndCountsNoRetry) {
+  storage_.refuse(unavailable("storage is away"));
+  CollectorOptions options;
+  options.first_pause = milliseconds{1};
+  start(options);
+  for (int i = 0; i < 20; ++i) publish(i);
+  // More deliveries than messages: some were handed back and came again.
+  wait_for_group([](const auto& now) { return now.delivered_total >= 13; });
+  storage_.refuse(std::nullopt);
+  storage_.wait_for_samples(20);
+  wait_for_group([](const auto& now) { return now.acked_total == 20; });
+  EXPECT_EQ(group().dead, 0u);
+}
+
+TEST_F(CollectorTest, StopsAfterTheWritesInFlightAreAcknowledged) {
+  storage_.hold(true);
+  start();
+  publish(1);
+  storage_.wait_for_writes(1);
+  std::thread release([this] { storage_.hold(false); });
+  EXPECT_TRUE(collector_->stop(seconds{30}));
+  release.join();
+  EXPECT_EQ(group().acked_total, 1u);
+  EXPECT_EQ(storage_.samples().size(), 1u);
+}
+
+TEST_F(CollectorTest, StopsAtOnceWhenTheQueueIsEmpty) {
+  start();
+  EXPECT_TRUE(collector_->stop(seconds{30}));
+}
+
+TEST_F(CollectorTest, WritesTheLastSightingOfAGpuThatHasFallenSilent) {
+  CollectorOptions options;
+  options.gpu_refresh = milliseconds{50};
+  start(options);
+  publish(1);
+  publish(9);
+  const Timestamp last = kEarliestTimestamp + milliseconds{9};
+  while (storage_.gpus().empty() || storage_.gpus().begin()->second != last) {
+    std::this_thread::yield();
+  }
+}
+
+TEST_F(CollectorTest, WritesTheLastSightingOfAGpuWhenItStops) {
+  start();
+  publish(1);
+  wait_for_group([](const auto& now) { return now.acked_total == 1; });
+  publish(9);
+  wait_for_group([](const auto& now) { return now.acked_total == 2; });
+  EXPECT_TRUE(collector_->stop(seconds{30}));
+  EXPECT_EQ(storage_.gpus().begin()->second, kEarliestTimestamp + milliseconds{9});
+}
+
+TEST_F(CollectorTest, ExtendsTheLeasesOfASlowWrite) {
+  queue_->shut_down();
+  queue::QueueOptions short_leases;
+  short_leases.visibility_timeout = milliseconds{900};
+  queue_ = queue::make_memory_queue(short_leases, system_clock(), context_.executor());
+  storage_.hold(true);
+  CollectorOptions options;
+  options.visibility_timeout = short_leases.visibility_timeout;
+  const auto began = std::chrono::steady_clock::now();
+  start(options);
+  publish(1);
+  storage_.wait_for_writes(1);
+  while (std::chrono::steady_clock::now() - began < 2 * short_leases.visibility_timeout) {
+    EXPECT_EQ(group().expired_total, 0u);
+  }
+  storage_.hold(false);
+  wait_for_group([](const auto& now) { return now.acked_total == 1; });
+  EXPECT_EQ(group().redelivered_total, 0u);
+}
+
+}  // namespace
+}  // namespace gpu_telemetry::services

@@ -1,0 +1,58 @@
+// The durable list of what a store consists of: PATH/catalogue.db. docs/formats/store.md has its
+// tables.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "domain/result.h"
+#include "storage/embedded/database.h"
+#include "storage/embedded/file_set.h"
+
+namespace gpu_telemetry::storage::embedded {
+
+// One step from one set of files to the next, taken as a whole or not at all.
+struct CatalogueChange {
+  std::vector<FileEntry> added;
+  std::vector<FileEntry> removed;
+  // Journal segments with lower numbers hold nothing that is not in a file.
+  std::optional<std::uint64_t> journal_floor;
+};
+
+// Thread-safe.
+class Catalogue {
+ public:
+  static constexpr int kVersion = 1;
+
+  // Creates it when it is not there; `created` tells.
+  // Errors: kCorrupt, kInvalid (a newer version), kFull, kUnavailable.
+  static Result<std::unique_ptr<Catalogue>> open(io::FileSystem& files, const std::string& path,
+                                                 bool& created);
+
+  Result<std::vector<FileEntry>> files();
+  Result<std::uint64_t> journal_floor();
+  // Durable when it returns.
+  Result<void> commit(const CatalogueChange& change);
+
+  // For the GPUs' tables (gpu_registry.h): the connection, which is the caller's while it holds the
+  // lock.
+  struct Access {
+    std::unique_lock<std::mutex> lock;
+    Database& database;
+  };
+  Access access() { return {std::unique_lock(mutex_), *database_}; }
+
+ private:
+  explicit Catalogue(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  Result<void> prepare_tables(bool& created);
+
+  std::mutex mutex_;
+  const std::unique_ptr<Database> database_;
+};
+
+}  // namespace gpu_telemetry::storage::embedded

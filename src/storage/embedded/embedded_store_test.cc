@@ -1,0 +1,452 @@
+// What the embedded store does beside the contracts: locks, damage, full disks, retention, upkeep.
+#include "storage/embedded/embedded_store.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "observability/metrics.h"
+#include "storage/embedded/store_fixture.h"
+
+namespace gpu_telemetry::storage::embedded {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+class EmbeddedStoreTest : public testing::Test {
+ protected:
+  void write(std::int64_t time, double value, const char* metric = "a") {
+    const auto written = simulated_.write(
+        BatchBuilder().scrape(gpu_, from_unix_milliseconds(time), {{metric, value}}).batch());
+    ASSERT_TRUE(written) << written.error();
+  }
+  void seal() {
+    const auto sealed = simulated_.store().seal();
+    ASSERT_TRUE(sealed) << sealed.error();
+  }
+  void maintain() {
+    const auto maintained = simulated_.store().maintain();
+    ASSERT_TRUE(maintained) << maintained.error();
+  }
+  std::vector<std::string> files(const std::string& folder = "/store/files") {
+    const auto names = simulated_.disk().list(folder);
+    return names ? *names : std::vector<std::string>();
+  }
+  std::vector<Row> rows() { return rows_of(simulated_.store(), gpu_); }
+
+  static constexpr std::int64_t kStart = SimulatedStore::kStart;
+  SimulatedStore simulated_;
+  const GpuUuid gpu_ = numbered_gpu(1);
+};
+
+TEST_F(EmbeddedStoreTest, ASecondOpenerIsTurnedAwayAndToldWhy) {
+  simulated_.open();
+  EmbeddedStoreOptions options;
+  options.path = "/store";
+  options.codec = &plain_codec();
+  options.files = &simulated_.disk();
+  options.background = false;
+  const auto second = EmbeddedStore::open(options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kConflict);
+  EXPECT_THAT(second.error().message, HasSubstr("another process"));
+  const auto checked = check_store(options);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code, ErrorCode::kConflict);
+}
+
+TEST_F(EmbeddedStoreTest, AFullHeadBecomesFilesWithoutBeingAsked) {
+  simulated_.options().head_size = 16_KiB;
+  simulated_.open();
+  for (std::int64_t i = 0; i < 3000; ++i) write(kStart + i, static_cast<double>(i));
+  EXPECT_GT(simulated_.store().statistics().files, 1u);
+  EXPECT_LT(simulated_.store().statistics().head_bytes, 36u << 10);
+  EXPECT_EQ(rows().size(), 3000u);
+}
+
+TEST_F(EmbeddedStoreTest, FilesOfAPartitionAreMergedWhenItIsOver) {
+  simulated_.open();
+  for (std::int64_t i = 0; i < 3; ++i) {
+    write(kStart + i, static_cast<double>(i));
+    seal();
+  }
+  EXPECT_EQ(files().size(), 3u);
+  maintain();
+  EXPECT_EQ(files().size(), 3u);  // it still receives samples
+  simulated_.clock().advance(std::chrono::hours{3});
+  maintain();
+  EXPECT_EQ(files().size(), 1u);
+  EXPECT_EQ(rows(),
+            (std::vector<Row>{{kStart, "a", 0}, {kStart + 1, "a", 1}, {kStart + 2, "a", 2}}));
+}
+
+TEST_F(EmbeddedStoreTest, ACursorReadsOnFromFilesThatWereMergedAway) {
+  simulated_.open();
+  for (std::int64_t i = 0; i < 2; ++i) {
+    write(kStart + i, static_cast<double>(i));
+    seal();
+  }
+  SampleQuery query;
+  query.gpu = gpu_;
+  auto cursor = simulated_.store().query(query);
+  ASSERT_TRUE(cursor);
+  write(kStart + 2, 2);
+  simulated_.clock().advance(std::chrono::hours{3});
+  maintain();
+  EXPECT_EQ(files().size(), 1u);
+  std::size_t samples = 0;
+  while (true) {
+    const auto block = (*cursor)->next();
+    ASSERT_TRUE(block) << block.error();
+    if (block->empty()) break;
+    samples += block->size();
+  }
+  EXPECT_EQ(samples, 2u);
+}
+
+TEST_F(EmbeddedStoreTest, WhatIsOlderThanTheRetentionIsNeitherShownNorKept) {
+  simulated_.options().retention = std::chrono::hours{24};
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  simulated_.clock().advance(std::chrono::hours{12});
+  write(kStart + 12 * 3'600'000, 2);
+  simulated_.clock().advance(std::chrono::hours{13});
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart + 12 * 3'600'000, "a", 2}}));
+  EXPECT_EQ(files().size(), 1u);
+  maintain();
+  EXPECT_TRUE(files().empty());
+  simulated_.clock().advance(std::chrono::hours{13});
+  EXPECT_TRUE(rows().empty());  // in memory still, but over
+  EXPECT_TRUE(simulated_.store().metrics_of(gpu_)->empty());
+  EXPECT_TRUE(simulated_.store().latest(gpu_)->empty());
+  seal();
+  EXPECT_TRUE(files().empty());
+  EXPECT_EQ(simulated_.store().statistics().head_samples, 0u);
+}
+
+TEST_F(EmbeddedStoreTest, ABackfillOfOldSamplesIsKeptForItsOwnRetention) {
+  simulated_.options().retention = std::chrono::hours{24};
+  simulated_.open();
+  const std::int64_t old = kStart - 100 * std::int64_t{86'400'000};
+  write(old, 1);
+  EXPECT_EQ(rows(), (std::vector<Row>{{old, "a", 1}}));
+  seal();
+  maintain();
+  EXPECT_EQ(rows(), (std::vector<Row>{{old, "a", 1}}));
+  simulated_.open();
+  EXPECT_EQ(rows(), (std::vector<Row>{{old, "a", 1}}));
+  simulated_.clock().advance(std::chrono::hours{25});
+  maintain();
+  EXPECT_TRUE(rows().empty());
+  EXPECT_TRUE(files().empty());
+}
+
+TEST_F(EmbeddedStoreTest, TimesThatAreStrewnMakeFewFiles) {
+  simulated_.options().retention = std::chrono::milliseconds{0};
+  simulated_.open();
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 500; ++i) {
+    builder.scrape(gpu_, from_unix_milliseconds(kStart - i * 40'000'000),
+                   {{"a", static_cast<double>(i)}});
+  }
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  seal();
+  EXPECT_LE(files().size(), 64u);
+  EXPECT_EQ(rows().size(), 500u);
+}
+
+TEST_F(EmbeddedStoreTest, AFullDiskRefusesWritesAndServesReadsAndRecovers) {
+  simulated_.options().head_size = 16_KiB;
+  simulated_.open();
+  write(kStart, 1);
+  simulated_.disk().set_free_space(0);
+  std::optional<Error> refused;
+  std::int64_t written = 0;
+  for (std::int64_t i = 1; i < 5000 && !refused; ++i) {
+    const auto result = simulated_.write(
+        BatchBuilder().scrape(gpu_, from_unix_milliseconds(kStart + i), {{"a", 1}}).batch());
+    if (result) {
+      ++written;
+    } else {
+      refused = result.error();
+    }
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, ErrorCode::kFull) << *refused;
+  EXPECT_EQ(simulated_.store().check_health().error().code, ErrorCode::kFull);
+  EXPECT_EQ(rows().size(), static_cast<std::size_t>(written + 1));
+  simulated_.disk().set_free_space(std::uint64_t{1} << 30);
+  for (std::int64_t i = 5000; i < 6000; ++i) write(kStart + i, 2);
+  EXPECT_TRUE(simulated_.store().check_health());
+  EXPECT_EQ(rows().size(), static_cast<std::size_t>(written + 1 + 1000));
+  simulated_.open();
+  EXPECT_EQ(rows().size(), static_cast<std::size_t>(written + 1 + 1000));
+}
+
+TEST_F(EmbeddedStoreTest, ADamagedFileIsSetAsideAndNamedAndTheRestIsRead) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  const std::string first = files().at(0);
+  write(kStart + 10, 2);
+  seal();
+  simulated_.close();
+  simulated_.disk().damage("/store/files/" + first, 1, 0xff);  // in the magic
+  simulated_.open();
+  EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr(first)));
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart + 10, "a", 2}}));
+  EXPECT_THAT(files("/store/damaged"), Contains(first));
+  simulated_.open();
+  EXPECT_TRUE(simulated_.report().damage.empty());
+}
+
+TEST_F(EmbeddedStoreTest, DamageInAColumnIsNamedAndTheOtherColumnsAreRead) {
+  simulated_.open();
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    // Irregular, so that the values take room of their own in the file.
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + i * i),
+                   {{"a", static_cast<double>(i * 7919 % 1009)}});
+  }
+  builder.scrape(numbered_gpu(2), from_unix_milliseconds(kStart), {{"a", 2.5}});
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  seal();
+  simulated_.close();
+  const std::string name = files().at(0);
+  simulated_.disk().damage("/store/files/" + name, 100, 0xff);  // in the data
+  simulated_.open();
+  EXPECT_TRUE(simulated_.report().damage.empty());
+  std::optional<Error> error;
+  EXPECT_TRUE(rows_of(simulated_.store(), gpu_, &error).empty());
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::kCorrupt);
+  EXPECT_THAT(error->message, HasSubstr(name));
+  EXPECT_EQ(rows_of(simulated_.store(), numbered_gpu(2)), (std::vector<Row>{{kStart, "a", 2.5}}));
+
+  // It is kept as it is, and not merged with what comes.
+  write(kStart + 100'001, 3);
+  seal();
+  write(kStart + 100'002, 4);
+  seal();
+  simulated_.clock().advance(std::chrono::hours{3});
+  maintain();
+  EXPECT_THAT(files(), Contains(name));
+  EXPECT_EQ(files().size(), 2u);
+}
+
+TEST_F(EmbeddedStoreTest, ADamagedJournalRecordIsNamedAndTheOthersAreReplayed) {
+  simulated_.open();
+  for (std::int64_t i = 0; i < 3; ++i) write(kStart + i, static_cast<double>(i) + 0.3);
+  simulated_.close();
+  std::string segment;
+  for (const std::string& name : files("/store/journal")) {
+    const auto content =
+        io::read_file(simulated_.disk(), "/store/journal/" + name, std::uint64_t{1} << 30);
+    ASSERT_TRUE(content);
+    // The value of the second sample stands in the encoding as it is.
+    const double value = 1.3;
+    const auto at = content->find(std::string(reinterpret_cast<const char*>(&value), sizeof value));
+    if (at == std::string::npos) continue;
+    simulated_.disk().damage("/store/journal/" + name, at, 0xff);
+    segment = name;
+  }
+  ASSERT_FALSE(segment.empty());
+  simulated_.open();
+  ASSERT_EQ(simulated_.report().damage.size(), 1u);
+  EXPECT_THAT(simulated_.report().damage.front(), HasSubstr(segment));
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 0.3}, {kStart + 2, "a", 2.3}}));
+}
+
+TEST_F(EmbeddedStoreTest, AttributionIsForgottenWithTheSamplesItBelongsTo) {
+  simulated_.options().retention = std::chrono::hours{24};
+  simulated_.open();
+  const auto observe = [&](const std::string& pod, std::int64_t time) {
+    auto gpu = std::make_shared<Gpu>();
+    gpu->uuid = gpu_;
+    gpu->attribution.pod = pod;
+    const Timestamp at = from_unix_milliseconds(time);
+    const GpuObservation observation{gpu, at, at};
+    ASSERT_TRUE(simulated_.store().observe({&observation, 1}));
+  };
+  observe("first", kStart);
+  observe("second", kStart + 1000);
+  write(kStart, 1);
+  seal();
+  const auto intervals = [&] {
+    return simulated_.store().attribution(gpu_, Timestamp::min(), Timestamp::max())->size();
+  };
+  maintain();
+  EXPECT_EQ(intervals(), 2u);
+  simulated_.clock().advance(std::chrono::hours{25});
+  maintain();
+  EXPECT_EQ(intervals(), 1u);  // the newest stays
+}
+
+TEST_F(EmbeddedStoreTest, MetricsTellWhatTheStoreHolds) {
+  observability::Metrics metrics;
+  simulated_.options().metrics = &metrics;
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  const std::string text = metrics.render();
+  EXPECT_THAT(text, HasSubstr("gpu_telemetry_store_files 1"));
+  EXPECT_THAT(text, HasSubstr("gpu_telemetry_store_samples_written_total 1"));
+  EXPECT_THAT(text, HasSubstr("gpu_telemetry_store_write_seconds_count 1"));
+  simulated_.close();
+}
+
+TEST_F(EmbeddedStoreTest, AMissingFileIsNamed) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  simulated_.close();
+  const std::string name = files().at(0);
+  ASSERT_TRUE(simulated_.disk().remove("/store/files/" + name));
+  simulated_.open();
+  EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr(name)));
+  EXPECT_TRUE(rows().empty());
+}
+
+TEST_F(EmbeddedStoreTest, ALostCatalogueIsMadeAnewFromTheFiles) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  write(kStart + 1, 2);
+  simulated_.close();
+  ASSERT_TRUE(simulated_.disk().remove("/store/catalogue.db"));
+  (void)simulated_.disk().remove("/store/catalogue.db-wal");
+  simulated_.open();
+  EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr("catalogue")));
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 1}, {kStart + 1, "a", 2}}));
+  const auto gpu = simulated_.store().find(gpu_);
+  ASSERT_TRUE(gpu) << gpu.error();
+  EXPECT_EQ(gpu->last_seen, from_unix_milliseconds(kStart));
+}
+
+TEST_F(EmbeddedStoreTest, ADamagedCatalogueIsSetAsideAndMadeAnew) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  simulated_.close();
+  for (std::uint64_t i = 0; i < 100; ++i) simulated_.disk().damage("/store/catalogue.db", i, 0xff);
+  simulated_.open();
+  EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr("catalogue")));
+  EXPECT_THAT(files("/store/damaged"), Contains("catalogue.db"));
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 1}}));
+}
+
+TEST_F(EmbeddedStoreTest, LeftoversOfAnInterruptedStepAreRemoved) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  simulated_.close();
+  const std::string name = files().at(0);
+  for (const std::string& leftover :
+       {std::string("/store/files/") + name + ".tmp",
+        std::string("/store/files/00000199c1f9d600-00000000000000ff-00.gts")}) {
+    ASSERT_TRUE(simulated_.disk().open(leftover, io::OpenMode::kCreate));
+  }
+  simulated_.open();
+  EXPECT_TRUE(simulated_.report().damage.empty());
+  EXPECT_EQ(files(), std::vector<std::string>{name});
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 1}}));
+}
+
+TEST_F(EmbeddedStoreTest, CheckingNamesAllDamageAndMendsNothing) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  write(kStart + 1, 2);
+  simulated_.close();
+  EmbeddedStoreOptions options = simulated_.options();
+  options.path = "/store";
+  options.codec = &plain_codec();
+  options.files = &simulated_.disk();
+  const std::uint64_t operations = simulated_.disk().operations();
+  auto report = check_store(options);
+  ASSERT_TRUE(report) << report.error();
+  EXPECT_TRUE(report->damage.empty()) << report->damage.front();
+  EXPECT_EQ(report->files, 1u);
+  EXPECT_EQ(report->samples, 2u);
+  EXPECT_EQ(report->journal_records, 1u);
+
+  const std::string name = files().at(0);
+  simulated_.disk().damage("/store/files/" + name, 1, 0xff);
+  report = check_store(options);
+  ASSERT_TRUE(report) << report.error();
+  EXPECT_THAT(report->damage, Contains(HasSubstr(name)));
+  EXPECT_EQ(simulated_.disk().operations(), operations);
+
+  options.path = "/elsewhere";
+  EXPECT_EQ(check_store(options).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(EmbeddedStoreTest, ABatchLargerThanARecordIsJournalledInParts) {
+  simulated_.open();
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 20'000; ++i) {
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + i), {{"a", static_cast<double>(i)}});
+  }
+  const auto written = simulated_.write(builder.batch());
+  ASSERT_TRUE(written) << written.error();
+  simulated_.open();
+  EXPECT_GT(simulated_.report().journal_batches, 1u);
+  EXPECT_EQ(rows().size(), 20'000u);
+}
+
+TEST(EmbeddedStoreThreads, WritersReadersSealingAndMergingGetAlong) {
+  TemporaryFolder folder;
+  EmbeddedStoreOptions options;
+  options.path = folder.path() + "/store";
+  options.codec = &plain_codec();
+  options.head_size = 64_KiB;
+  options.maintenance_interval = std::chrono::milliseconds{5};
+  auto opened = EmbeddedStore::open(options);
+  ASSERT_TRUE(opened) << opened.error();
+  EmbeddedStore& store = **opened;
+  const std::int64_t start = unix_milliseconds(system_clock().now()) - 3'600'000;
+  constexpr std::int64_t kBatches = 60;
+  constexpr std::int64_t kScrapes = 40;
+  std::atomic<int> writing{3};
+  std::vector<std::thread> threads;
+  for (std::uint32_t writer = 0; writer < 3; ++writer) {
+    threads.emplace_back([&, writer] {
+      for (std::int64_t b = 0; b < kBatches; ++b) {
+        BatchBuilder builder;
+        for (std::int64_t i = 0; i < kScrapes; ++i) {
+          const Timestamp time = from_unix_milliseconds(start + (b * kScrapes + i) * 10);
+          builder.scrape(numbered_gpu(writer), time, {{"a", static_cast<double>(b)}, {"b", 1}});
+        }
+        const BatchToWrite to_write{&builder.batch(), {}};
+        EXPECT_TRUE(store.write({&to_write, 1}));
+      }
+      --writing;
+    });
+  }
+  threads.emplace_back([&] {
+    std::size_t before = 0;
+    while (writing > 0) {
+      const auto rows = rows_of(store, numbered_gpu(0));
+      EXPECT_GE(rows.size(), before);
+      before = rows.size();
+      EXPECT_TRUE(store.latest(numbered_gpu(1)));
+      AggregateQuery query{"a",
+                           {numbered_gpu(0), numbered_gpu(2)},
+                           from_unix_milliseconds(start),
+                           from_unix_milliseconds(start + 3'600'000)};
+      EXPECT_TRUE(store.aggregate(query));
+      (void)store.statistics();
+    }
+  });
+  for (auto& thread : threads) thread.join();
+  for (std::uint32_t writer = 0; writer < 3; ++writer) {
+    EXPECT_EQ(rows_of(store, numbered_gpu(writer)).size(),
+              static_cast<std::size_t>(kBatches * kScrapes * 2));
+  }
+}
+
+}  // namespace
+}  // namespace gpu_telemetry::storage::embedded

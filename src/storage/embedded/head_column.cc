@@ -1,0 +1,164 @@
+#include "storage/embedded/head_column.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <numeric>
+
+namespace gpu_telemetry::storage::embedded {
+
+void HeadRun::grow(Arena& arena) {
+  std::uint64_t capacity = kFirstChunk;
+  if (tail != nullptr) capacity = std::min(tail->capacity * 2, kLargestChunk);
+  auto* const chunk =
+      new (arena.allocate(sizeof(HeadChunk) + capacity * sizeof(HeadSample))) HeadChunk;
+  chunk->capacity = capacity;
+  if (tail == nullptr) {
+    first = chunk;
+  } else {
+    tail->next = chunk;
+  }
+  tail = chunk;
+  at = chunk->samples();
+  end = at + capacity;
+}
+
+void HeadColumn::insert_late(Arena& arena, std::int64_t timestamp, double value,
+                             std::int64_t stored_at) {
+  if (late == nullptr) {
+    // The commonest reason to be here is a repeated delivery of the newest scrape.
+    const double newest = main.at[-1].value;
+    if (timestamp == main.last && std::memcmp(&newest, &value, sizeof value) == 0) return;
+    late = new (arena.allocate(sizeof(Late))) Late;
+  }
+  for (HeadRun& run : late->sorted) {
+    if (timestamp > run.last) {
+      run.append(arena, timestamp, value, stored_at);
+      return;
+    }
+  }
+  late->rest.append(arena, timestamp, value, stored_at);
+}
+
+HeadColumnView::HeadColumnView(const HeadColumn& column, const HeadColumn::Late* late,
+                               std::int64_t cutoff, std::int64_t head_stored_at)
+    : metric_(column.metric), head_stored_at_(head_stored_at) {
+  add_run(column.main, cutoff);
+  if (late == nullptr) return;
+  for (const HeadRun& run : late->sorted) add_run(run, cutoff);
+  add_rest(late->rest, cutoff);
+}
+
+void HeadColumnView::add_run(const HeadRun& run, std::int64_t cutoff) {
+  if (run.size == 0) return;
+  const std::int64_t shown_from =
+      head_stored_at_ >= cutoff ? saturating_subtract(cutoff, run.longest_delay) : cutoff;
+  if (run.last < shown_from) return;
+  Run view{.chunks = {},
+           .size = run.size,
+           .shown_from = shown_from,
+           .longest_delay = run.longest_delay,
+           .last = run.last};
+  std::uint64_t covered = 0;
+  const HeadChunk* chunk = run.first;
+  while (true) {
+    view.chunks.push_back(chunk);
+    covered += chunk->capacity;
+    // `next` of the last chunk may be written at this moment by an insertion.
+    if (covered >= run.size) break;
+    chunk = chunk->next;
+  }
+  first_ = std::min(first_, std::max(run.earliest, shown_from));
+  last_ = std::max(last_, run.last);
+  samples_ += run.size;
+  runs_.push_back(std::move(view));
+}
+
+void HeadColumnView::add_rest(const HeadRun& run, std::int64_t cutoff) {
+  if (run.size == 0) return;
+  std::vector<HeadSample> samples;
+  samples.reserve(run.size);
+  for (const HeadChunk* chunk = run.first; samples.size() < run.size;) {
+    const auto take = std::min<std::uint64_t>(chunk->capacity, run.size - samples.size());
+    samples.insert(samples.end(), chunk->samples(), chunk->samples() + take);
+    if (samples.size() < run.size) chunk = chunk->next;
+  }
+  std::stable_sort(samples.begin(), samples.end(), [](const HeadSample& a, const HeadSample& b) {
+    return a.timestamp < b.timestamp;
+  });
+  const std::int64_t shown_from =
+      head_stored_at_ >= cutoff ? saturating_subtract(cutoff, run.longest_delay) : cutoff;
+  for (const HeadSample& sample : samples) {
+    if (sample.timestamp < shown_from) continue;
+    if (!rest_.empty() && rest_.timestamps.back() == sample.timestamp) {
+      rest_.values.back() = sample.value;
+    } else {
+      rest_.append(sample.timestamp, sample.value);
+    }
+  }
+  if (rest_.empty()) return;
+  rest_longest_delay_ = run.longest_delay;
+  first_ = std::min(first_, rest_.timestamps.front());
+  last_ = std::max(last_, rest_.timestamps.back());
+  samples_ += rest_.size();
+}
+
+void HeadColumnView::read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out) {
+  start = std::max(start, run.shown_from);
+  if (start > end) return;
+  // The last chunk that begins at or before `start` is the first that can hold it.
+  const auto later = std::upper_bound(
+      run.chunks.begin(), run.chunks.end(), start,
+      [](std::int64_t time, const HeadChunk* chunk) { return time < chunk->samples()->timestamp; });
+  std::size_t index = static_cast<std::size_t>(later - run.chunks.begin());
+  if (index > 0) --index;
+  std::uint64_t before = 0;
+  for (std::size_t i = 0; i < index; ++i) before += run.chunks[i]->capacity;
+  for (; index < run.chunks.size(); ++index) {
+    const HeadChunk& chunk = *run.chunks[index];
+    const auto count = std::min<std::uint64_t>(chunk.capacity, run.size - before);
+    before += count;
+    for (const HeadSample* sample = chunk.samples(); sample != chunk.samples() + count; ++sample) {
+      if (sample->timestamp < start) continue;
+      if (sample->timestamp > end) return;
+      out.append(sample->timestamp, sample->value);
+    }
+  }
+}
+
+void HeadColumnView::read(std::int64_t start, std::int64_t end, Samples& out,
+                          Samples& scratch) const {
+  out.clear();
+  if (start > end || first_ > end || last_ < start) return;
+  if (!runs_.empty()) read_run(runs_.front(), start, end, out);
+  if (runs_.size() <= 1 && rest_.empty()) return;
+  Samples newer;
+  for (std::size_t i = 1; i < runs_.size(); ++i) {
+    newer.clear();
+    read_run(runs_[i], start, end, newer);
+    overlay(out, newer, scratch);
+  }
+  newer.clear();
+  const auto from = std::lower_bound(rest_.timestamps.begin(), rest_.timestamps.end(), start);
+  for (auto i = static_cast<std::size_t>(from - rest_.timestamps.begin());
+       i < rest_.size() && rest_.timestamps[i] <= end; ++i) {
+    newer.append(rest_.timestamps[i], rest_.values[i]);
+  }
+  overlay(out, newer, scratch);
+}
+
+std::int64_t HeadColumnView::stored_at(std::int64_t start, std::int64_t end) const {
+  std::int64_t latest = kMinTime;
+  for (const Run& run : runs_) {
+    const std::int64_t newest = std::min(end, run.last);
+    if (newest < start) continue;
+    latest = std::max(latest, saturating_add(newest, run.longest_delay));
+  }
+  if (!rest_.empty() && rest_.timestamps.front() <= end && rest_.timestamps.back() >= start) {
+    const std::int64_t newest = std::min(end, rest_.timestamps.back());
+    latest = std::max(latest, saturating_add(newest, rest_longest_delay_));
+  }
+  return std::min(latest, head_stored_at_);
+}
+
+}  // namespace gpu_telemetry::storage::embedded

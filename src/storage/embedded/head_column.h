@@ -1,0 +1,129 @@
+// One series in the head: what is in memory of one metric of one GPU.
+//
+// Samples lie in runs of ascending timestamps. Readings that come in order, as nearly all do, go to
+// the first run. One that is not newer than the first run's last goes to the first of a few further
+// runs that it fits behind, or else to an unsorted rest. So of two samples with one timestamp, the
+// one in the later run was written later, and last-written-wins needs no search when writing.
+//
+// A run is a chain of chunks that only grows at its end: whoever knows how many samples a run had
+// may read them while others are added.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "storage/embedded/arena.h"
+#include "storage/embedded/samples.h"
+
+namespace gpu_telemetry::storage::embedded {
+
+struct HeadSample {
+  std::int64_t timestamp = 0;
+  double value = 0;
+};
+
+// Followed in memory by `capacity` samples.
+struct HeadChunk {
+  HeadChunk* next = nullptr;
+  std::uint64_t capacity = 0;
+  HeadSample* samples() { return reinterpret_cast<HeadSample*>(this + 1); }
+  const HeadSample* samples() const { return reinterpret_cast<const HeadSample*>(this + 1); }
+};
+
+struct HeadRun {
+  static constexpr std::uint64_t kFirstChunk = 4;
+  static constexpr std::uint64_t kLargestChunk = 256;
+
+  HeadChunk* first = nullptr;
+  HeadChunk* tail = nullptr;
+  HeadSample* at = nullptr;   // where the next sample goes
+  HeadSample* end = nullptr;  // of the tail chunk
+  std::int64_t earliest = kMaxTime;
+  std::int64_t last = kMinTime;
+  // The longest that a sample was stored after its own time, in ms: a sample at t was stored at
+  // t + longest_delay or before, from which its expiry is told without keeping each time of
+  // storing.
+  std::int64_t longest_delay = 0;
+  std::uint32_t size = 0;
+
+  void append(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at) {
+    if (at == end) grow(arena);
+    *at++ = {timestamp, value};
+    ++size;
+    if (timestamp > last) last = timestamp;
+    if (timestamp < earliest) earliest = timestamp;
+    if (stored_at - timestamp > longest_delay) longest_delay = stored_at - timestamp;
+  }
+
+ private:
+  void grow(Arena& arena);
+};
+
+struct HeadColumn {
+  static constexpr int kLateRuns = 3;
+  struct Late {
+    HeadRun sorted[kLateRuns];
+    HeadRun rest;
+  };
+
+  std::uint32_t metric = 0;  // number in the store's MetricTable
+  HeadRun main;
+  Late* late = nullptr;
+
+  void insert(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at) {
+    if (timestamp > main.last) {
+      main.append(arena, timestamp, value, stored_at);
+    } else {
+      insert_late(arena, timestamp, value, stored_at);
+    }
+  }
+
+ private:
+  void insert_late(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at);
+};
+
+// A column as it was at one moment; valid as long as the head. Read by one thread.
+class HeadColumnView {
+ public:
+  // `late` is a copy of *column.late, or null. Samples that were stored, and are, before `cutoff`
+  // (Unix ms) are not shown; `head_stored_at` is when the head was last written.
+  HeadColumnView(const HeadColumn& column, const HeadColumn::Late* late, std::int64_t cutoff,
+                 std::int64_t head_stored_at);
+
+  std::uint32_t metric() const { return metric_; }
+  // Bounds of the timestamps that are shown; first > last when there are none.
+  std::int64_t first() const { return first_; }
+  std::int64_t last() const { return last_; }
+  std::uint64_t samples() const { return samples_; }
+
+  // Replaces `out` with the samples in [start, end].
+  void read(std::int64_t start, std::int64_t end, Samples& out, Samples& scratch) const;
+
+  // When the youngest of the samples in [start, end] was stored, at the latest.
+  std::int64_t stored_at(std::int64_t start, std::int64_t end) const;
+
+ private:
+  struct Run {
+    std::vector<const HeadChunk*> chunks;
+    std::uint32_t size = 0;
+    std::int64_t shown_from = 0;
+    std::int64_t longest_delay = 0;
+    std::int64_t last = 0;
+  };
+
+  void add_run(const HeadRun& run, std::int64_t cutoff);
+  void add_rest(const HeadRun& run, std::int64_t cutoff);
+  static void read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out);
+
+  std::uint32_t metric_ = 0;
+  std::int64_t head_stored_at_ = 0;
+  std::int64_t first_ = kMaxTime;
+  std::int64_t last_ = kMinTime;
+  std::uint64_t samples_ = 0;
+  std::vector<Run> runs_;  // oldest writes first
+  Samples rest_;           // newer than all runs
+  std::int64_t rest_longest_delay_ = 0;
+};
+
+}  // namespace gpu_telemetry::storage::embedded

@@ -1,0 +1,31 @@
+// Lets SQLite reach its files through io::FileSystem, so that a test can cut the power under it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/file_system.h"
+
+struct sqlite3_vfs;
+
+namespace gpu_telemetry::storage::embedded {
+
+// An SQLite VFS over a file system, registered under a name of its own while it lives. It has no
+// locks and no shared memory: connections use `locking_mode=EXCLUSIVE`, and the store's LOCK keeps
+// others out. Temporary files are refused: connections use `temp_store=MEMORY`. Connections are
+// closed before it is destroyed.
+class SeamVfs {
+ public:
+  explicit SeamVfs(io::FileSystem& files);
+  ~SeamVfs();
+  SeamVfs(const SeamVfs&) = delete;
+  SeamVfs& operator=(const SeamVfs&) = delete;
+
+  const char* name() const { return name_.c_str(); }
+
+ private:
+  std::string name_;
+  std::unique_ptr<sqlite3_vfs> vfs_;
+};
+
+}  // namespace gpu_telemetry::storage::embedded

@@ -1,0 +1,227 @@
+// What every GpuRepository promises, as tests; used as telemetry_repository_contract_test.h is.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "domain/clock.h"
+#include "storage/batch_builder.h"
+#include "storage/gpu_repository.h"
+
+namespace gpu_telemetry::storage {
+
+// An empty repository and what it stands on.
+class GpuRepositoryHarness {
+ public:
+  virtual ~GpuRepositoryHarness() = default;
+  virtual GpuRepository& repository() = 0;
+  // Closes the repository and opens it again on the same data, as a restart would.
+  virtual void reopen() = 0;
+};
+
+struct GpuRepositoryFactory {
+  std::string name;
+  std::function<std::unique_ptr<GpuRepositoryHarness>()> create;
+  friend std::ostream& operator<<(std::ostream& out, const GpuRepositoryFactory& factory) {
+    return out << factory.name;
+  }
+};
+
+class GpuRepositoryContract : public testing::TestWithParam<GpuRepositoryFactory> {
+ protected:
+  GpuRepositoryContract() : harness_(GetParam().create()) {
+    const auto now = unix_milliseconds(system_clock().now());
+    base_ = from_unix_milliseconds((now - 3'600'000) / 60'000 * 60'000);
+  }
+
+  GpuRepository& repository() { return harness_->repository(); }
+  Timestamp at(std::int64_t seconds) const { return base_ + std::chrono::seconds{seconds}; }
+
+  static Gpu gpu_on(std::uint32_t n, const std::string& pod, const std::string& host = "node-1") {
+    Gpu gpu;
+    gpu.uuid = numbered_gpu(n);
+    gpu.device_id = "nvidia" + std::to_string(n);
+    gpu.gpu_index = std::to_string(n);
+    gpu.model_name = n % 2 == 0 ? "Model Even" : "Model Odd";
+    gpu.hostname = host;
+    gpu.attribution = {"main", pod, pod.empty() ? "" : "team-" + pod};
+    gpu.labels = {{"DCGM_FI_DRIVER_VERSION", "550.1"}, {"note", "a \"quoted\" = text"}};
+    return gpu;
+  }
+
+  void observe(const std::vector<std::tuple<Gpu, std::int64_t, std::int64_t>>& seen) {
+    std::vector<GpuObservation> observations;
+    for (const auto& [gpu, from, to] : seen) {
+      observations.push_back({std::make_shared<const Gpu>(gpu), at(from), at(to)});
+    }
+    const auto observed = repository().observe(observations);
+    ASSERT_TRUE(observed) << observed.error();
+  }
+
+  std::vector<std::string> pods(std::uint32_t n, Timestamp start, Timestamp end) {
+    const auto intervals = repository().attribution(numbered_gpu(n), start, end);
+    EXPECT_TRUE(intervals);
+    std::vector<std::string> found;
+    if (!intervals) return found;
+    for (const auto& interval : *intervals) {
+      found.push_back(interval.who.pod + " " +
+                      std::to_string((interval.start - base_).count() / 1000) + ".." +
+                      std::to_string((interval.end - base_).count() / 1000));
+    }
+    return found;
+  }
+  std::vector<std::string> pods(std::uint32_t n) {
+    return pods(n, Timestamp::min(), Timestamp::max());
+  }
+
+  std::vector<GpuUuid> listed(const GpuFilter& filter, std::uint64_t expected_total) {
+    const auto page = repository().list(filter, std::nullopt, 0);
+    EXPECT_TRUE(page);
+    std::vector<GpuUuid> uuids;
+    if (!page) return uuids;
+    EXPECT_EQ(page->total, expected_total);
+    for (const GpuRecord& record : page->gpus) uuids.push_back(record.gpu.uuid);
+    return uuids;
+  }
+
+  void now_and_reopened(const std::function<void()>& check) {
+    check();
+    harness_->reopen();
+    SCOPED_TRACE("reopened");
+    check();
+  }
+
+  std::unique_ptr<GpuRepositoryHarness> harness_;
+  Timestamp base_;
+};
+
+TEST_P(GpuRepositoryContract, AnUnknownGpuIsNotFoundAndHasNoAttribution) {
+  const auto found = repository().find(numbered_gpu(1));
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(pods(1).empty());
+  EXPECT_TRUE(listed({}, 0).empty());
+}
+
+TEST_P(GpuRepositoryContract, AnObservedGpuComesBackWithEveryAttribute) {
+  const Gpu gpu = gpu_on(3, "train");
+  observe({{gpu, 10, 20}});
+  now_and_reopened([&] {
+    const auto found = repository().find(gpu.uuid);
+    ASSERT_TRUE(found) << found.error();
+    EXPECT_EQ(*found, (GpuRecord{gpu, at(10), at(20)}));
+  });
+}
+
+TEST_P(GpuRepositoryContract, FirstAndLastSeenWiden) {
+  const Gpu gpu = gpu_on(3, "train");
+  observe({{gpu, 10, 20}});
+  observe({{gpu, 5, 6}});
+  observe({{gpu, 30, 40}});
+  now_and_reopened([&] {
+    const auto found = repository().find(gpu.uuid);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->first_seen, at(5));
+    EXPECT_EQ(found->last_seen, at(40));
+  });
+}
+
+TEST_P(GpuRepositoryContract, AnOlderScrapeNeverOverwritesNewerAttributes) {
+  observe({{gpu_on(3, "new", "node-new"), 10, 20}});
+  observe({{gpu_on(3, "old", "node-old"), 0, 5}});
+  now_and_reopened([&] {
+    const auto found = repository().find(numbered_gpu(3));
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->gpu, gpu_on(3, "new", "node-new"));
+    EXPECT_EQ(found->first_seen, at(0));
+    EXPECT_EQ(pods(3), (std::vector<std::string>{"old 0..5", "new 10..20"}));
+  });
+}
+
+TEST_P(GpuRepositoryContract, AttributionIsKeptAsIntervals) {
+  observe({{gpu_on(3, "a"), 0, 10}, {gpu_on(3, "b"), 20, 30}});
+  observe({{gpu_on(3, "b"), 40, 50}});
+  observe({{gpu_on(3, "a"), 60, 60}});
+  now_and_reopened([&] {
+    EXPECT_EQ(pods(3), (std::vector<std::string>{"a 0..10", "b 20..50", "a 60..60"}));
+    EXPECT_EQ(pods(3, at(10), at(20)), (std::vector<std::string>{"a 0..10", "b 20..50"}));
+    EXPECT_EQ(pods(3, at(11), at(19)), (std::vector<std::string>{}));
+    EXPECT_EQ(pods(3, at(51), at(100)), (std::vector<std::string>{"a 60..60"}));
+  });
+}
+
+TEST_P(GpuRepositoryContract, ALateScrapeOfSomebodyElseSplitsAnInterval) {
+  observe({{gpu_on(3, "a"), 0, 10}});
+  observe({{gpu_on(3, "a"), 40, 50}});
+  observe({{gpu_on(3, "b"), 20, 30}});
+  now_and_reopened([&] {
+    const auto who = pods(3);
+    ASSERT_EQ(who.size(), 3u);
+    EXPECT_EQ(who[1], "b 20..30");
+  });
+}
+
+TEST_P(GpuRepositoryContract, RepeatingAnObservationChangesNothing) {
+  const auto all = [&] {
+    observe({{gpu_on(3, "a"), 0, 10}, {gpu_on(3, "b"), 20, 30}, {gpu_on(4, "c"), 5, 6}});
+  };
+  all();
+  const auto before = repository().find(numbered_gpu(3));
+  all();
+  observe({{gpu_on(3, "a"), 0, 10}});
+  now_and_reopened([&] {
+    const auto after = repository().find(numbered_gpu(3));
+    ASSERT_TRUE(before && after);
+    EXPECT_EQ(*before, *after);
+    EXPECT_EQ(pods(3), (std::vector<std::string>{"a 0..10", "b 20..30"}));
+    EXPECT_EQ(pods(4), (std::vector<std::string>{"c 5..6"}));
+  });
+}
+
+TEST_P(GpuRepositoryContract, ListsAreSortedFilteredAndPaged) {
+  for (std::uint32_t n = 1; n <= 6; ++n) {
+    observe({{gpu_on(n, n <= 2 ? "x" : "y", n <= 3 ? "node-1" : "node-2"), 0, 10}});
+  }
+  now_and_reopened([&] {
+    const auto uuid = [](std::uint32_t n) { return numbered_gpu(n); };
+    EXPECT_EQ(listed({}, 6),
+              (std::vector<GpuUuid>{uuid(1), uuid(2), uuid(3), uuid(4), uuid(5), uuid(6)}));
+    GpuFilter filter;
+    filter.hostname = "node-2";
+    EXPECT_EQ(listed(filter, 3), (std::vector<GpuUuid>{uuid(4), uuid(5), uuid(6)}));
+    filter.model_name = "Model Even";
+    EXPECT_EQ(listed(filter, 2), (std::vector<GpuUuid>{uuid(4), uuid(6)}));
+    filter = {};
+    filter.pod_namespace = "team-x";
+    filter.pod = "x";
+    filter.container = "main";
+    EXPECT_EQ(listed(filter, 2), (std::vector<GpuUuid>{uuid(1), uuid(2)}));
+    filter.container = "";
+    EXPECT_TRUE(listed(filter, 0).empty());
+
+    const auto page = repository().list({}, uuid(2), 3);
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->total, 6u);
+    ASSERT_EQ(page->gpus.size(), 3u);
+    EXPECT_EQ(page->gpus.front().gpu.uuid, uuid(3));
+    EXPECT_EQ(page->gpus.back().gpu.uuid, uuid(5));
+  });
+}
+
+TEST_P(GpuRepositoryContract, AttributionFiltersMatchTheNewestAttribution) {
+  observe({{gpu_on(1, "before"), 0, 10}});
+  observe({{gpu_on(1, "after"), 20, 30}});
+  now_and_reopened([&] {
+    GpuFilter filter;
+    filter.pod = "before";
+    EXPECT_TRUE(listed(filter, 0).empty());
+    filter.pod = "after";
+    EXPECT_EQ(listed(filter, 1).size(), 1u);
+  });
+}
+
+}  // namespace gpu_telemetry::storage
