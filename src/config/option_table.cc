@@ -71,7 +71,7 @@ const auto kTable = std::to_array<Option>({
      "Bytes of messages that all topics hold before publishers have to wait", kServices},
 
     // Collector
-    {"collector-batch-size", "COLLECTOR_BATCH_SIZE", &S::collector_batch_size, "1", "1..10000",
+    {"collector-batch-size", "COLLECTOR_BATCH_SIZE", &S::collector_batch_size, "64", "1..10000",
      "Messages in one write to storage", kServices},
     {"max-concurrent-handlers", "MAX_CONCURRENT_HANDLERS", &S::max_concurrent_handlers, "10",
      "1..1000", "Writes to storage in flight at once", kServices},

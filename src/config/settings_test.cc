@@ -33,7 +33,7 @@ TEST(Settings, HaveTheDefaultsOfTheTableWhenNothingIsGiven) {
   EXPECT_EQ(line->settings.api_port, 8080u);
   EXPECT_EQ(line->settings.stream_interval, std::chrono::milliseconds{100});
   EXPECT_EQ(line->settings.streamer_batch_size, 100u);
-  EXPECT_EQ(line->settings.collector_batch_size, 1u);
+  EXPECT_EQ(line->settings.collector_batch_size, 64u);
   EXPECT_EQ(line->settings.buffer_bytes, 128_MiB);
   EXPECT_EQ(line->settings.retention, std::chrono::days{30});
   EXPECT_TRUE(line->settings.loop_mode);
@@ -52,7 +52,7 @@ TEST(Settings, BatchSizeIsTheStreamersAndTheLongerNameIsMoreSpecific) {
   auto line = parse({}, {{"BATCH_SIZE", "500"}});
   ASSERT_TRUE(line) << line.error();
   EXPECT_EQ(line->settings.streamer_batch_size, 500u);
-  EXPECT_EQ(line->settings.collector_batch_size, 1u);
+  EXPECT_EQ(line->settings.collector_batch_size, 64u);
   line = parse({}, {{"BATCH_SIZE", "500"}, {"STREAMER_BATCH_SIZE", "7"}});
   ASSERT_TRUE(line) << line.error();
   EXPECT_EQ(line->settings.streamer_batch_size, 7u);

@@ -27,7 +27,7 @@ struct StreamerOptions {
   std::chrono::milliseconds interval{100};
   // Messages that may wait for the queue's answer at once. More hides the queue's latency; scrapes
   // of different messages may then be stored out of order, which storage does not mind.
-  std::size_t publishes_in_flight = 16;
+  std::size_t publishes_in_flight = 128;
 };
 
 // What a streamer has done so far.
