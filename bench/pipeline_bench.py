@@ -99,6 +99,7 @@ def dataset(folder):
     path = folder / "fleet-247x425.csv"
     if not path.exists():
         print(f"making {path} ...", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
         done = run("simulate", "--gpus", 247, "--hosts", 31, "--duration", "4250s", "--interval", "10s",
                    "--events=false", "--out", path)
         assert done.returncode == 0, done.stderr

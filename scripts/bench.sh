@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs every benchmark executable: scripts/bench.sh [GOOGLE-BENCHMARK-FLAG...], such as
-# --benchmark_filter=Csv. Five repetitions; read the medians.
+# --benchmark_filter=Csv. Five repetitions; read the medians. Without flags it goes on with the
+# whole programs beside their peers: the HTTP server and nginx; the pipeline, DuckDB, ClickHouse and
+# polars. RUNS=3 makes these shorter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/build.sh release all
@@ -15,3 +17,10 @@ for bench in "${benches[@]}"; do
   echo "== $(basename "$bench")"
   "$bench" --benchmark_repetitions=5 --benchmark_report_aggregates_only=true "$@" < /dev/null
 done
+[[ $# -eq 0 ]] || exit 0
+echo
+echo "== the HTTP server and nginx"
+bench/http_vs_nginx.sh
+echo
+echo "== the pipeline, DuckDB, ClickHouse and polars"
+python3 bench/pipeline_bench.py --runs "${RUNS:-5}" < /dev/null

@@ -18,19 +18,13 @@ packages() {
 run    g++                                          # C++20 compiler
 run    cmake                                        # build system, 3.22 or newer
 run    ninja-build                                  # runs the build
-run    pkg-config                                   # finds libzstd
 run    git                                          # names the commit in `gpu-telemetry version`
-run    libboost1.81-dev|libboost-dev>=1.81          # Asio, Beast
-run    libboost-system1.81-dev|libboost-system-dev>=1.81
-run    libboost-url1.81-dev|libboost-url-dev>=1.81  # request targets
-run    libboost-json1.81-dev|libboost-json-dev>=1.81
+run    libboost1.81-dev|libboost-dev>=1.81          # Asio, Result
 run    libssl-dev                                   # digests
 run    zlib1g-dev                                   # gzip: CSV files, HTTP bodies
-run    libzstd-dev                                  # compressed batches
 run    libsqlite3-dev                               # catalogue of the embedded store
 run    libfmt-dev                                   # beneath spdlog
 run    libspdlog-dev                                # logs
-run    libcli11-dev                                 # command line
 run    prometheus-cpp-dev                           # metrics
 run    libgtest-dev                                 # cmake configures the tests with everything else
 run    libgmock-dev
@@ -45,7 +39,7 @@ bench  nginx-light                                  # peer: small HTTP responses
 bench  wrk                                          # HTTP load
 bench  prometheus                                   # peer: queries and bytes a sample
 bench  nats-server                                  # peer: the queue
-bench  python3
+bench  python3-venv                                 # peers from PyPI: DuckDB, ClickHouse, polars
 dev    ccache                                       # rebuilds from cache
 dev    mold                                         # links faster
 dev    gcovr                                        # make cover
