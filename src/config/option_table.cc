@@ -55,7 +55,7 @@ const auto kTable = std::to_array<Option>({
      "Topic that telemetry is published to", kServices},
     {"consumer-group", "CONSUMER_GROUP", &S::consumer_group, "collectors", "name",
      "Group that collectors share", kServices},
-    {"queue-engine", "QUEUE_ENGINE", &S::queue_engine, "memory", "durable|memory",
+    {"queue-engine", "QUEUE_ENGINE", &S::queue_engine, "durable", "durable|memory",
      "durable: survives a crash; memory: faster, and what waits in it is lost with the process",
      kServices},
     {"queue-data-dir", "QUEUE_DATA_DIR", &S::queue_data_dir, "", "path",

@@ -81,6 +81,9 @@ class Crash(unittest.TestCase):
                         self.assertEqual(pipeline.stop(), 0)
             self.assertGreater(len(known), 1000)
 
+    def test_nothing_that_was_readable_is_lost_or_doubled_with_the_durable_queue(self):
+        self.survive(QUEUE_ENGINE="durable")
+
     def test_nothing_that_was_readable_is_lost_or_doubled_with_the_memory_queue(self):
         self.survive(QUEUE_ENGINE="memory")
 

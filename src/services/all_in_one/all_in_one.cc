@@ -9,7 +9,9 @@
 #include <future>
 #include <utility>
 
+#include "concurrency/thread_name.h"
 #include "observability/log.h"
+#include "queue/durable/durable_queue.h"
 #include "queue/memory/memory_queue.h"
 #include "sources/csv/csv_source.h"
 #include "sources/simulator/simulator.h"
@@ -92,7 +94,16 @@ Result<void> AllInOne::open_queue() {
     log_warn("QUEUE_ENGINE=memory: messages that wait in the queue are lost with the process");
     return {};
   }
-  return invalid("QUEUE_ENGINE");
+  queue::DurableQueueOptions options;
+  options.queue = queue_options(settings_);
+  options.directory = settings_.queue_data_dir;
+  if (options.directory.empty()) {
+    options.directory = settings_.storage_uri.substr(kEmbeddedScheme.size()) + "/queue";
+  }
+  auto opened = queue::open_durable_queue(options, system_clock(), pipeline_.get_executor());
+  if (!opened) return opened.error();
+  queue_ = std::move(*opened);
+  return {};
 }
 
 Result<void> AllInOne::open_gateway() {
@@ -159,7 +170,10 @@ Result<void> AllInOne::open_source() {
 }
 
 void AllInOne::start(std::function<void()> on_end) {
-  pipeline_thread_ = std::thread([this] { pipeline_.run(); });
+  pipeline_thread_ = std::thread([this] {
+    concurrency::name_this_thread("pipeline");
+    pipeline_.run();
+  });
   gateway_->start();
   collector_->start();
   streamer_->start([this, on_end = std::move(on_end)](const Result<void>&) {

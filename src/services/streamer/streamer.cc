@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "concurrency/thread_name.h"
+
 namespace gpu_telemetry::services {
 namespace asio = boost::asio;
 using observability::LogLevel;
@@ -80,8 +82,10 @@ Streamer::Streamer(StreamerOptions options, std::unique_ptr<sources::Source> sou
 Streamer::~Streamer() { stop(milliseconds{0}); }
 
 void Streamer::start(std::function<void(Result<void>)> on_end) {
-  thread_ = std::jthread(
-      [this, on_end = std::move(on_end)](std::stop_token stop) { run(std::move(stop), on_end); });
+  thread_ = std::jthread([this, on_end = std::move(on_end)](std::stop_token stop) {
+    concurrency::name_this_thread("streamer");
+    run(std::move(stop), on_end);
+  });
 }
 
 void Streamer::run(std::stop_token stop, const std::function<void(Result<void>)>& on_end) {
