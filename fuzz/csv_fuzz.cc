@@ -63,8 +63,8 @@ std::uint64_t read_source(std::string_view text, std::size_t piece) {
   options.path = "fuzz";
   options.timestamp_mode = TimestampMode::kSource;
   options.window_rows = 7;
-  const auto source = open_csv_source(
-      options, [text, piece] { return csv::memory_input(text, piece); }, false);
+  const auto source =
+      open_csv_source(options, [text, piece] { return csv::memory_input(text, piece); }, false);
   if (!source) return 0;
   TelemetryBatch batch;
   while (true) {

@@ -1,6 +1,6 @@
-// Opens arbitrary bytes as a series file and reads whatever it says it holds. The checksums of header,
-// index and footer are put right first, so that the fuzzer gets behind them. Inputs too short for a
-// file are decoded as one column, and as timestamps, without any checksum.
+// Opens arbitrary bytes as a series file and reads whatever it says it holds. The checksums of
+// header, index and footer are put right first, so that the fuzzer gets behind them. Inputs too
+// short for a file are decoded as one column, and as timestamps, without any checksum.
 #include <cstdint>
 #include <cstring>
 #include <limits>

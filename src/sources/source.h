@@ -33,11 +33,11 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // Clears `batch` and fills it with samples of at most `max_rows` rows. Blocks as long as the source
-  // has to wait (a live source between two scrapes, a pipe). A live or waiting source hands out what
-  // it has after at most 50 ms. `batch` never holds a partial row.
-  // Errors: kCancelled when `stop` was requested; kUnavailable, kCorrupt when the input cannot be
-  // read any further. What was handed out before stays valid.
+  // Clears `batch` and fills it with samples of at most `max_rows` rows. Blocks as long as the
+  // source has to wait (a live source between two scrapes, a pipe). A live or waiting source hands
+  // out what it has after at most 50 ms. `batch` never holds a partial row. Errors: kCancelled when
+  // `stop` was requested; kUnavailable, kCorrupt when the input cannot be read any further. What
+  // was handed out before stays valid.
   virtual Result<SourceState> next(TelemetryBatch& batch, std::size_t max_rows,
                                    std::stop_token stop) = 0;
 

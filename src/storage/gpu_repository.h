@@ -42,9 +42,9 @@ class GpuRepository {
   virtual ~GpuRepository() = default;
 
   // Records the observations. Newest attributes win by the observation's `to`, so an older scrape
-  // never overwrites newer attributes; first_seen and last_seen widen; the attribution timeline takes
-  // each. Repeating an observation changes nothing. Durable when it returns.
-  // Errors: kFull, kUnavailable; any part may then have been recorded, and repeating is right.
+  // never overwrites newer attributes; first_seen and last_seen widen; the attribution timeline
+  // takes each. Repeating an observation changes nothing. Durable when it returns. Errors: kFull,
+  // kUnavailable; any part may then have been recorded, and repeating is right.
   virtual Result<void> observe(std::span<const GpuObservation> observations) = 0;
 
   // `after`: only UUIDs greater than this one. `limit` 0: all.

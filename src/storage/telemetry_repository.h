@@ -1,7 +1,7 @@
 // Samples, stored once and asked for by GPU and time.
 //
-// Implementations: embedded/ and mongodb/. Both pass repository_contract_test.h. All functions block
-// (call them through concurrency/async_offload.h) and may be called from any thread.
+// Implementations: embedded/ and mongodb/. Both pass repository_contract_test.h. All functions
+// block (call them through concurrency/async_offload.h) and may be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +74,7 @@ struct AggregateQuery {
   std::string metric;  // canonical
   std::vector<GpuUuid> gpus;
   Timestamp start;
-  Timestamp end;  // inclusive; end - start must be finite
+  Timestamp end;              // inclusive; end - start must be finite
   Milliseconds step{60'000};  // > 0; (end - start) / step at most kMaxBuckets
 };
 inline constexpr std::uint64_t kMaxBuckets = 11'000;
@@ -110,9 +110,9 @@ class TelemetryRepository {
  public:
   virtual ~TelemetryRepository() = default;
 
-  // Stores every sample of the batches. Returns only when they are safe against a power cut; after an
-  // error any part may have been stored, and writing the same again is right: a sample is known by
-  // (GPU UUID, timestamp, metric), partial scrapes of one key merge, and of two values the one
+  // Stores every sample of the batches. Returns only when they are safe against a power cut; after
+  // an error any part may have been stored, and writing the same again is right: a sample is known
+  // by (GPU UUID, timestamp, metric), partial scrapes of one key merge, and of two values the one
   // written last wins. Order between concurrent calls is not defined.
   // Errors: kFull (no space; nothing was lost), kUnavailable, kInvalid (a batch whose invariants do
   // not hold).

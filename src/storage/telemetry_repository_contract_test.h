@@ -193,9 +193,8 @@ TEST_P(TelemetryRepositoryContract, OfTwoValuesTheOneWrittenLastWins) {
     if (round == 1) harness_->settle();
   }
   write(BatchBuilder().scrape(gpu_, at(0), {{"a", 7}}).batch());
-  in_every_state([&] {
-    EXPECT_EQ(everything(gpu_), (std::vector<Row>{{0, "a", 7}, {1000, "a", 21}}));
-  });
+  in_every_state(
+      [&] { EXPECT_EQ(everything(gpu_), (std::vector<Row>{{0, "a", 7}, {1000, "a", 21}})); });
 }
 
 TEST_P(TelemetryRepositoryContract, ScrapesMayComeInAnyOrder) {

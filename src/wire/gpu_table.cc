@@ -154,7 +154,7 @@ Fault read_uuids(io::ByteReader& reader, std::size_t count, GpuTableDecoder& dec
 }
 
 Fault read_text_column(io::ByteReader& reader, GpuTableDecoder& decoder, ColumnScratch& scratch,
-                       std::string_view GpuEntry::*text) {
+                       std::string_view GpuEntry::* text) {
   if (!read_integers(reader, decoder.column, scratch)) return "a malformed column of texts";
   for (std::size_t i = 0; i < decoder.entries.size(); ++i) {
     const std::int64_t id = decoder.column[i];

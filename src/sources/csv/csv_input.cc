@@ -35,7 +35,7 @@ class Descriptor {
 class FileInput final : public ByteInput {
  public:
   FileInput(std::string name, int fd, bool owned) : name_(std::move(name)), fd_(fd, owned) {
-    struct stat about {};
+    struct stat about{};
     may_wait_ = ::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode);
     if (!may_wait_) ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
@@ -211,7 +211,7 @@ Result<std::unique_ptr<ByteInput>> open_input(const std::string& path) {
     return errno == ENOENT ? not_found(message) : unavailable(message);
   }
   auto input = std::make_unique<FileInput>(path, fd, true);
-  struct stat about {};
+  struct stat about{};
   if (::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) {
     return invalid(path + " is a folder; expected a CSV file");
   }
@@ -219,7 +219,7 @@ Result<std::unique_ptr<ByteInput>> open_input(const std::string& path) {
 }
 
 bool is_stream(const std::string& path) {
-  struct stat about {};
+  struct stat about{};
   if (path == "-") return ::fstat(STDIN_FILENO, &about) != 0 || !S_ISREG(about.st_mode);
   return ::stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode);
 }

@@ -257,9 +257,9 @@ using Classify = void (*)(const char*, std::size_t, BlockMasks*);
 #if defined(__x86_64__)
 
 // The same code, compiled with the bit instructions that come with AVX2.
-__attribute__((target("bmi,popcnt"))) StructureScan scan_with_bmi(
-    Classify classify, std::string_view text, std::uint32_t base, StructureState& state,
-    std::uint32_t* separators, std::vector<std::uint32_t>& quoted_newlines) {
+__attribute__((target("bmi,popcnt"))) StructureScan
+scan_with_bmi(Classify classify, std::string_view text, std::uint32_t base, StructureState& state,
+              std::uint32_t* separators, std::vector<std::uint32_t>& quoted_newlines) {
   return scan_with(classify, text, base, state, separators, quoted_newlines);
 }
 

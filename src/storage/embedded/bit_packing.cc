@@ -47,8 +47,9 @@ struct TransposedBlock {
 
   static void unpack(const char* in, std::uint64_t offset, std::uint64_t* out) {
     Word words[kGroupSize];
-    [&]<std::size_t... row>(std::index_sequence<row...>) { (unpack_row<row>(in, words), ...); }
-    (std::make_index_sequence<kBits>{});
+    [&]<std::size_t... row>(std::index_sequence<row...>) {
+      (unpack_row<row>(in, words), ...);
+    }(std::make_index_sequence<kBits>{});
     for (std::size_t i = 0; i < kGroupSize; ++i) out[i] = words[i] + offset;
   }
 
@@ -56,8 +57,9 @@ struct TransposedBlock {
     Word words[kGroupSize];
     for (std::size_t i = 0; i < kGroupSize; ++i) words[i] = static_cast<Word>(in[i]);
     Row rows[width];
-    [&]<std::size_t... row>(std::index_sequence<row...>) { (pack_row<row>(words, rows), ...); }
-    (std::make_index_sequence<kBits>{});
+    [&]<std::size_t... row>(std::index_sequence<row...>) {
+      (pack_row<row>(words, rows), ...);
+    }(std::make_index_sequence<kBits>{});
     std::memcpy(out, rows, sizeof rows);
   }
 };

@@ -6,8 +6,8 @@
 //   PATH/files/          immutable series files (series_file.h)
 //
 // A write is journalled (fsync), then merged into the head, which is in memory and bounded; a full
-// head is sealed into level-0 files, which are merged into partitions of two hours. Only after a file
-// and its catalogue entry are durable is the journal behind it released.
+// head is sealed into level-0 files, which are merged into partitions of two hours. Only after a
+// file and its catalogue entry are durable is the journal behind it released.
 #pragma once
 
 #include <chrono>
@@ -31,7 +31,7 @@ class Metrics;
 namespace gpu_telemetry::storage::embedded {
 
 struct EmbeddedStoreOptions {
-  std::string path;  // created when it is not there
+  std::string path;                   // created when it is not there
   const BatchCodec* codec = nullptr;  // of the journal's batches; required
   // How long readings are kept after the later of their own time and their first storing. Zero: for
   // ever.
@@ -53,9 +53,9 @@ struct EmbeddedStoreOptions {
 // What opening found and mended.
 struct OpenReport {
   std::uint64_t files = 0;
-  std::uint64_t journal_batches = 0;   // replayed into the head
+  std::uint64_t journal_batches = 0;  // replayed into the head
   std::uint64_t torn_tail_bytes = 0;
-  std::vector<std::string> damage;     // one sentence each; what is damaged is set aside, not used
+  std::vector<std::string> damage;  // one sentence each; what is damaged is set aside, not used
 };
 
 struct StoreStatistics {

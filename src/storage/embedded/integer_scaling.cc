@@ -36,11 +36,11 @@ bool has_fma() {
 }
 
 // Four at a time. An integer below 2^51 becomes a double by adding it to the bits of 1.5 * 2^52.
-// The quotient is found by multiplying with the reciprocal and correcting once by the remainder, which
-// a fused multiply-add gives exactly. What is rounded at the end then differs from the true quotient
-// by less than 2^-50 of its last place, and no integer below 2^53 divided by a power of ten up to
-// 10^12 lies that close to the middle between two doubles (the nearest are 2^-41 away, and none is
-// the middle itself): so it rounds as division does.
+// The quotient is found by multiplying with the reciprocal and correcting once by the remainder,
+// which a fused multiply-add gives exactly. What is rounded at the end then differs from the true
+// quotient by less than 2^-50 of its last place, and no integer below 2^53 divided by a power of
+// ten up to 10^12 lies that close to the middle between two doubles (the nearest are 2^-41 away,
+// and none is the middle itself): so it rounds as division does.
 __attribute__((target("avx2,fma"))) void scale_integers_fma(const std::int64_t* integers,
                                                             std::size_t count, unsigned exponent,
                                                             double* out) {
