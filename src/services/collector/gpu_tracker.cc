@@ -14,6 +14,10 @@ bool same_attributes(const GpuPointer& a, const GpuPointer& b) {
 
 void GpuTracker::note(const GpuPointer& gpu, Timestamp time) {
   Entry& entry = entries_[gpu->uuid];
+  // A message that is delivered again says nothing new.
+  for (const storage::GpuObservation& each : entry.pending) {
+    if (each.from <= time && time <= each.to && same_attributes(each.gpu, gpu)) return;
+  }
   if (!entry.pending.empty()) {
     storage::GpuObservation& last = entry.pending.back();
     // A span grows only forwards: a late scrape may lie on the far side of somebody else's.

@@ -69,6 +69,14 @@ TEST_F(GpuTrackerTest, WhatStorageDidNotConfirmStaysDue) {
   EXPECT_EQ(due[0].to, kStart + seconds{1});
 }
 
+TEST_F(GpuTrackerTest, ScrapesThatComeAgainAreNoFurtherSightings) {
+  for (int delivery = 0; delivery < 3; ++delivery) {
+    scrape(gpu_, kStart, false);
+    scrape(make_gpu(1, "b"), kStart + seconds{1}, false);
+  }
+  EXPECT_EQ(tracker_.pending().size(), 2u);
+}
+
 TEST_F(GpuTrackerTest, EqualAttributesInAnotherObjectAreNoChange) {
   scrape(gpu_, kStart);
   EXPECT_TRUE(scrape(make_gpu(1, "a"), kStart + seconds{1}).empty());
