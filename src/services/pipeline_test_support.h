@@ -61,6 +61,7 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
     for (const storage::BatchToWrite& each : batches) {
       const TelemetryBatch& batch = *each.batch;
       for (const Scrape& scrape : batch.scrapes) {
+        if (scrape.timestamp == refused_) return invalid("a scrape that cannot be stored");
         for (std::uint32_t i = 0; i < scrape.sample_count; ++i) {
           const Sample& sample = batch.samples[scrape.first_sample + i];
           const Key key{batch.gpus[scrape.gpu]->uuid, scrape.timestamp,
@@ -104,6 +105,11 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
     const std::lock_guard lock(mutex_);
     refusal_ = std::move(refusal);
   }
+  // A write with a scrape of this time is kInvalid.
+  void refuse_scrapes_at(Timestamp time) {
+    const std::lock_guard lock(mutex_);
+    refused_ = time;
+  }
   // Writes wait until they are let go.
   void hold(bool held) {
     const std::lock_guard lock(mutex_);
@@ -135,6 +141,7 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
   std::map<Key, double> samples_;
   std::map<GpuUuid, Timestamp> gpus_;
   std::optional<Error> refusal_;
+  std::optional<Timestamp> refused_;
   bool held_ = false;
   std::uint64_t writes_ = 0;
 };

@@ -28,8 +28,10 @@ asio::awaitable<void> wait_on(asio::steady_timer& timer) {
   co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
-bool is_passing(const Error& error) {
-  return error.code == ErrorCode::kFull || error.code == ErrorCode::kUnavailable;
+// Whether storage refuses these messages and would refuse them always. Whatever else goes wrong is
+// storage's own trouble, and the messages wait until it is over.
+bool is_refused(const Result<void>& written) {
+  return !written && written.error().code == ErrorCode::kInvalid;
 }
 
 }  // namespace
@@ -41,7 +43,6 @@ struct Collector::Metering {
         acknowledged(messages(metrics, "acknowledged")),
         dead(messages(metrics, "dead_letter")),
         returned(messages(metrics, "returned")),
-        failed(messages(metrics, "failed")),
         write_seconds(metrics.histogram("gpu_telemetry_write_duration_seconds",
                                         "Time to decode and store the messages of one write",
                                         observability::latency_buckets())) {}
@@ -56,7 +57,6 @@ struct Collector::Metering {
   prometheus::Counter& acknowledged;
   prometheus::Counter& dead;
   prometheus::Counter& returned;
-  prometheus::Counter& failed;
   prometheus::Histogram& write_seconds;
 };
 
@@ -66,14 +66,14 @@ struct Collector::Work {
 };
 
 struct Collector::Outcome {
-  struct Undecodable {
+  struct Hopeless {
     std::string receipt;
     std::string reason;
   };
-  std::vector<std::string> decoded;  // receipts
-  std::vector<Undecodable> undecodable;
-  Result<void> written;  // the decoded ones
-  std::uint64_t samples = 0;
+  std::vector<std::string> good;   // receipts
+  std::vector<Hopeless> hopeless;  // cannot be decoded, or storage will never take them
+  Result<void> written;            // the good ones
+  std::uint64_t samples = 0;       // in those
 };
 
 Collector::Collector(CollectorOptions options, queue::MessageQueue& queue,
@@ -89,7 +89,7 @@ Collector::Collector(CollectorOptions options, queue::MessageQueue& queue,
       executor_(std::move(executor)),
       tracker_(clock, options_.gpu_refresh),
       pool_(options_.max_concurrent_writes),
-      write_ended_(executor_, asio::steady_timer::time_point::max()),
+      work_ended_(executor_, asio::steady_timer::time_point::max()),
       pause_(executor_),
       extend_due_(executor_),
       sightings_due_(executor_) {}
@@ -109,7 +109,7 @@ bool Collector::stop(milliseconds grace) {
   asio::post(executor_, [this] {
     stopping_ = true;
     stop_fetching_.emit(asio::cancellation_type::terminal);
-    write_ended_.cancel();
+    work_ended_.cancel();
     pause_.cancel();
     extend_due_.cancel();
     sightings_due_.cancel();
@@ -131,23 +131,18 @@ asio::awaitable<void> Collector::run() {
     // While storage refuses, one write at a time finds out when it is back.
     const std::size_t allowed = storage_refuses_ ? 1 : options_.max_concurrent_writes;
     if (in_flight_.size() >= allowed) {
-      co_await wait_for_a_write_to_end();
+      co_await wait_on(work_ended_);
       continue;
     }
     if (stopping_) break;
     auto messages = co_await gather();
     dispatch(std::move(messages));
   }
-  while (!in_flight_.empty()) co_await wait_for_a_write_to_end();
-  while (periodic_ > 0) {
-    extend_due_.cancel();
-    sightings_due_.cancel();
-    co_await asio::post(executor_, asio::use_awaitable);
-  }
+  while (!in_flight_.empty()) co_await wait_on(work_ended_);
+  extend_due_.cancel();
+  while (periodic_ > 0) co_await wait_on(work_ended_);
   ended_.set_value();
 }
-
-asio::awaitable<void> Collector::wait_for_a_write_to_end() { co_await wait_on(write_ended_); }
 
 asio::awaitable<void> Collector::pause_fetching() {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -160,7 +155,8 @@ asio::awaitable<std::vector<queue::Delivery>> Collector::gather() {
   constexpr milliseconds kLongPoll{20'000};
   const std::size_t free =
       storage_refuses_ ? 1 : options_.max_concurrent_writes - in_flight_.size();
-  auto messages = co_await fetch(free * options_.batch_messages, kLongPoll);
+  const std::size_t wanted = std::min(free * options_.batch_messages, queue::kMaxBatch);
+  auto messages = co_await fetch(wanted, kLongPoll);
   if (!messages.empty() && messages.size() < options_.batch_messages && !stopping_) {
     auto more = co_await fetch(options_.batch_messages - messages.size(), options_.linger);
     std::move(more.begin(), more.end(), std::back_inserter(messages));
@@ -214,7 +210,7 @@ asio::awaitable<void> Collector::handle(std::list<Work>::iterator work) {
   co_await bury(outcome);
   co_await settle(outcome);
   in_flight_.erase(work);
-  write_ended_.cancel();
+  work_ended_.cancel();
 }
 
 Collector::Outcome Collector::store(const Work& work) {
@@ -226,11 +222,11 @@ Collector::Outcome Collector::store(const Work& work) {
   for (const queue::Delivery& message : work.messages) {
     TelemetryBatch& batch = batches[writes.size()];
     if (const auto decoded = codec_.decode(*message.payload, batch); !decoded) {
-      outcome.undecodable.push_back({message.receipt, decoded.error().message});
+      outcome.hopeless.push_back({message.receipt, decoded.error().message});
       continue;
     }
     outcome.samples += batch.samples.size();
-    outcome.decoded.push_back(message.receipt);
+    outcome.good.push_back(message.receipt);
     writes.push_back({&batch, *message.payload});
   }
   if (writes.empty()) return outcome;
@@ -241,15 +237,33 @@ Collector::Outcome Collector::store(const Work& work) {
     tracker_.recorded(observations);
   }
   outcome.written = telemetry_.write(writes);
+  if (is_refused(outcome.written)) write_one_by_one(writes, outcome);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   metering_->write_seconds.Observe(took.count());
   return outcome;
 }
 
-// Messages that nobody will ever be able to decode.
+// Finds the messages because of which storage has refused all of them, so that only those go to the
+// dead letters.
+void Collector::write_one_by_one(std::span<const storage::BatchToWrite> writes, Outcome& outcome) {
+  const std::vector<std::string> receipts = std::exchange(outcome.good, {});
+  outcome.samples = 0;
+  outcome.written = Result<void>();
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    const auto written = telemetry_.write(writes.subspan(i, 1));
+    if (is_refused(written)) {
+      outcome.hopeless.push_back({receipts[i], written.error().message});
+      continue;
+    }
+    outcome.good.push_back(receipts[i]);
+    outcome.samples += writes[i].batch->samples.size();
+    if (!written) outcome.written = written;
+  }
+}
+
 asio::awaitable<void> Collector::bury(const Outcome& outcome) {
-  for (const Outcome::Undecodable& bad : outcome.undecodable) {
-    bad_messages_.log(LogLevel::kError, "message cannot be decoded, moved to the dead letters",
+  for (const Outcome::Hopeless& bad : outcome.hopeless) {
+    bad_messages_.log(LogLevel::kError, "message cannot be stored, moved to the dead letters",
                       {{"reason", bad.reason}});
     metering_->dead.Increment();
     queue::NackOptions options;
@@ -265,9 +279,9 @@ asio::awaitable<void> Collector::bury(const Outcome& outcome) {
 }
 
 asio::awaitable<void> Collector::settle(const Outcome& outcome) {
-  if (outcome.decoded.empty()) co_return;
-  const auto count = static_cast<double>(outcome.decoded.size());
-  auto request = request_for(outcome.decoded);
+  if (outcome.good.empty()) co_return;
+  const auto count = static_cast<double>(outcome.good.size());
+  auto request = request_for(outcome.good);
   Result<std::vector<queue::Settled>> settled = std::vector<queue::Settled>();
   if (outcome.written) {
     if (storage_refuses_) observability::log_info("storage accepts writes again");
@@ -276,20 +290,12 @@ asio::awaitable<void> Collector::settle(const Outcome& outcome) {
     metering_->acknowledged.Increment(count);
     settled = co_await queue_.ack(std::move(request));
   } else {
-    const Error& error = outcome.written.error();
+    storage_refuses_ = true;
+    metering_->returned.Increment(count);
+    storage_refusals_.log(LogLevel::kError, "storage does not accept writes, messages wait",
+                          {{"reason", outcome.written.error().message}});
     queue::NackOptions options;
-    if (is_passing(error)) {
-      storage_refuses_ = true;
-      options.release = true;
-      metering_->returned.Increment(count);
-      storage_refusals_.log(LogLevel::kError, "storage does not accept writes, messages wait",
-                            {{"reason", error.message}});
-    } else {
-      options.delay = milliseconds{1000};
-      metering_->failed.Increment(count);
-      storage_refusals_.log(LogLevel::kError, "messages cannot be stored",
-                            {{"reason", error.message}});
-    }
+    options.release = true;
     settled = co_await queue_.nack(std::move(request), std::move(options));
   }
   if (settled) co_return;
@@ -309,14 +315,20 @@ asio::awaitable<void> Collector::extend_leases() {
     for (const Work& work : in_flight_) {
       receipts.insert(receipts.end(), work.receipts.begin(), work.receipts.end());
     }
-    auto request = request_for(std::move(receipts));
-    const auto extended = co_await queue_.extend(std::move(request), options_.visibility_timeout);
-    if (!extended) {
-      queue_refusals_.log(LogLevel::kWarn, "queue client: extend failed",
-                          {{"reason", extended.error().message}});
+    for (std::size_t at = 0; at < receipts.size(); at += queue::kMaxBatch) {
+      const auto from = receipts.begin() + static_cast<std::ptrdiff_t>(at);
+      const std::size_t count = std::min(queue::kMaxBatch, receipts.size() - at);
+      std::vector<std::string> part(from, from + static_cast<std::ptrdiff_t>(count));
+      auto request = request_for(std::move(part));
+      const auto extended = co_await queue_.extend(std::move(request), options_.visibility_timeout);
+      if (!extended) {
+        queue_refusals_.log(LogLevel::kWarn, "queue client: extend failed",
+                            {{"reason", extended.error().message}});
+      }
     }
   }
   --periodic_;
+  work_ended_.cancel();
 }
 
 // A GPU that has fallen silent is not seen again, and so nothing else would write when it was seen
@@ -341,6 +353,7 @@ asio::awaitable<void> Collector::write_sightings() {
     }
   }
   --periodic_;
+  work_ended_.cancel();
 }
 
 queue::SettleRequest Collector::request_for(std::vector<std::string> receipts) const {

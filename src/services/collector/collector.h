@@ -11,6 +11,7 @@
 #include <future>
 #include <list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,10 @@ struct CollectorOptions {
 // Fetching and acknowledging run on one executor that runs one thing at a time (an io_context with
 // one thread, or a strand); decoding and storing on a pool of `max_concurrent_writes` threads.
 //
-//  - A message that cannot be decoded goes to the dead letters at once, with the reason.
-//  - When storage is away or full, messages are handed back uncounted, and fetching pauses, with
-//    growing and jittered pauses, until a write succeeds.
+//  - A message that cannot be decoded, or that storage finds invalid, goes to the dead letters at
+//    once, with the reason; its neighbours in the write are stored.
+//  - When storage refuses for any other reason (away, full, damaged), messages are handed back
+//    uncounted, and fetching pauses, with growing and jittered pauses, until a write succeeds.
 //  - stop() ends fetching, lets writes in flight end and be acknowledged, and hands the rest back.
 class Collector {
  public:
@@ -68,7 +70,6 @@ class Collector {
   struct Outcome;  // what became of them
 
   boost::asio::awaitable<void> run();
-  boost::asio::awaitable<void> wait_for_a_write_to_end();
   boost::asio::awaitable<void> pause_fetching();
   boost::asio::awaitable<std::vector<queue::Delivery>> gather();
   boost::asio::awaitable<std::vector<queue::Delivery>> fetch(std::size_t max,
@@ -81,6 +82,7 @@ class Collector {
   boost::asio::awaitable<void> write_sightings();
   queue::SettleRequest request_for(std::vector<std::string> receipts) const;
   Outcome store(const Work& work);
+  void write_one_by_one(std::span<const storage::BatchToWrite> writes, Outcome& outcome);
 
   const CollectorOptions options_;
   queue::MessageQueue& queue_;
@@ -103,7 +105,7 @@ class Collector {
   bool queue_refuses_ = false;    // the last fetch was
   unsigned pauses_ = 0;           // in a row, each longer than the one before
   boost::asio::cancellation_signal stop_fetching_;
-  boost::asio::steady_timer write_ended_;  // never expires; cancelled when a write has ended
+  boost::asio::steady_timer work_ended_;  // never expires; cancelled when a write or a periodic has
   boost::asio::steady_timer pause_;
   boost::asio::steady_timer extend_due_;
   boost::asio::steady_timer sightings_due_;

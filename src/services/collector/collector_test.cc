@@ -17,12 +17,23 @@ using testing::RunningContext;
 
 class CollectorTest : public ::testing::Test {
  protected:
-  CollectorTest() { queue_ = queue::make_memory_queue({}, system_clock(), context_.executor()); }
+  CollectorTest() {
+    use_queue([](queue::QueueOptions&) {});
+  }
   ~CollectorTest() override {
     if (collector_) {
       EXPECT_TRUE(collector_->stop(seconds{30}));
     }
     queue_->shut_down();
+  }
+
+  // Another queue, with options that `change` has changed.
+  template <class Change>
+  void use_queue(Change change) {
+    if (queue_) queue_->shut_down();
+    queue::QueueOptions options;
+    change(options);
+    queue_ = queue::make_memory_queue(options, system_clock(), context_.executor());
   }
 
   void start(CollectorOptions options = {}) {
@@ -120,6 +131,42 @@ TEST_F(CollectorTest, KeepsMessagesInTheQueueWhileStorageIsAwayAndCountsNoRetry)
   EXPECT_EQ(group().dead, 0u);
 }
 
+TEST_F(CollectorTest, BuriesOneMessageThatStorageRefusesAndStoresItsNeighbours) {
+  storage_.refuse_scrapes_at(kEarliestTimestamp + milliseconds{3});
+  CollectorOptions options;
+  options.batch_messages = 50;
+  for (int i = 0; i < 10; ++i) publish(i);
+  start(options);
+  wait_for_group([](const auto& now) { return now.dead + now.acked_total == 10; });
+  EXPECT_EQ(storage_.samples().size(), 9u);
+  const auto dead = context_.await(queue_->dead_letters("telemetry", "collectors", 10));
+  ASSERT_TRUE(dead) << dead.error();
+  ASSERT_EQ(dead->size(), 1u);
+  EXPECT_EQ(dead->front().reason, "a scrape that cannot be stored");
+}
+
+TEST_F(CollectorTest, KeepsMessagesInTheQueueWhileStorageIsDamaged) {
+  storage_.refuse(corrupt("the catalogue is damaged"));
+  use_queue([](queue::QueueOptions& options) { options.max_retries = 0; });
+  CollectorOptions options;
+  options.first_pause = milliseconds{1};
+  start(options);
+  publish(1);
+  wait_for_group([](const auto& now) { return now.delivered_total >= 3 || now.dead > 0; });
+  storage_.refuse(std::nullopt);
+  wait_for_group([](const auto& now) { return now.acked_total + now.dead == 1; });
+  EXPECT_EQ(group().dead, 0u);
+}
+
+TEST_F(CollectorTest, FetchesNoMoreThanAQueueGivesHoweverManyWritesMayRun) {
+  CollectorOptions options;
+  options.max_concurrent_writes = 2;
+  options.batch_messages = queue::kMaxBatch;
+  start(options);
+  publish(1);
+  storage_.wait_for_samples(1);
+}
+
 TEST_F(CollectorTest, StopsAfterTheWritesInFlightAreAcknowledged) {
   storage_.hold(true);
   start();
@@ -160,18 +207,16 @@ TEST_F(CollectorTest, WritesTheLastSightingOfAGpuWhenItStops) {
 }
 
 TEST_F(CollectorTest, ExtendsTheLeasesOfASlowWrite) {
-  queue_->shut_down();
-  queue::QueueOptions short_leases;
-  short_leases.visibility_timeout = milliseconds{900};
-  queue_ = queue::make_memory_queue(short_leases, system_clock(), context_.executor());
+  constexpr milliseconds kShort{900};
+  use_queue([&](queue::QueueOptions& options) { options.visibility_timeout = kShort; });
   storage_.hold(true);
   CollectorOptions options;
-  options.visibility_timeout = short_leases.visibility_timeout;
+  options.visibility_timeout = kShort;
   const auto began = std::chrono::steady_clock::now();
   start(options);
   publish(1);
   storage_.wait_for_writes(1);
-  while (std::chrono::steady_clock::now() - began < 2 * short_leases.visibility_timeout) {
+  while (std::chrono::steady_clock::now() - began < 2 * kShort) {
     EXPECT_EQ(group().expired_total, 0u);
   }
   storage_.hold(false);
