@@ -113,7 +113,7 @@ TEST_F(StreamerTest, StopsAtOnceInTheMiddleOfAnEndlessSource) {
   small.max_messages_per_topic = 10;
   make_queue(small);
   start(std::make_unique<NumberedSource>(INT64_MAX));
-  EXPECT_EQ(fetch(10).size(), 10u);
+  EXPECT_FALSE(fetch(1).empty());
   streamer_->stop(milliseconds{0});
   EXPECT_EQ(ended_.get_future().wait_for(seconds{0}), std::future_status::timeout);
 }
