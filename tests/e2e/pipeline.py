@@ -134,6 +134,13 @@ class Pipeline:
         assert series, f"no {name} in /metrics"
         return sum(map(float, series))
 
+    def by_label(self, name, label):
+        """The series of a metric as {value of the label: number}."""
+        text = self.request("/metrics").body.decode()
+        series = re.findall(rf'^{name}{{{label}="([^"]*)"}} (\S+)$', text, re.MULTILINE)
+        assert series, f"no {name} by {label} in /metrics"
+        return {value: float(number) for value, number in series}
+
     def signal(self, number):
         self.process.send_signal(number)
 
