@@ -162,6 +162,30 @@ class Answers(WithFolder):
         second = self.pipeline.get(link[1:link.index(">")])
         self.assertEqual(second["telemetry"], whole[5:10])
 
+    def test_a_time_may_have_an_offset_also_when_its_plus_is_not_percent_encoded(self):
+        times = sorted({s["timestamp"] for s in self.pipeline.telemetry(self.uuid)})
+        utc = times[3]
+        ahead = utc.replace("T00", "T02").removesuffix("Z")
+        path = f"/api/v1/gpus/{self.uuid}/telemetry"
+        expected = self.pipeline.telemetry(self.uuid, f"start_time={utc}&end_time={utc}")
+        self.assertGreater(len(expected), 1)
+        for written in (ahead + "%2B02:00", ahead + "+02:00", ahead.replace("T", "%20") + "+02:00",
+                        ahead.replace("T", "+") + ".000+02:00"):
+            query = f"?start_time={written}&end_time={written}"
+            self.assertEqual(self.pipeline.get(path + query)["telemetry"], expected)
+            first = self.pipeline.request(path + query + "&limit=1")
+            link = first.headers["Link"]
+            rest = self.pipeline.get(link[1:link.index(">")].replace("limit=1&", ""))
+            self.assertEqual(rest["telemetry"], expected[1:])
+
+    def test_a_parameter_given_twice_is_refused(self):
+        telemetry = f"/api/v1/gpus/{self.uuid}/telemetry"
+        for name in ("start_time", "end_time"):
+            self.assertIn(name, self.problem(
+                f"{telemetry}?{name}=2025-01-01T00:00:00Z&{name}=2025-01-01T00:00:00Z", 400))
+        self.assertIn("limit", self.problem(telemetry + "?limit=1&limit=2", 400))
+        self.assertIn("cursor", self.problem(telemetry + "?cursor=1&cursor=2", 400))
+
     def test_bad_requests_are_named(self):
         telemetry = f"/api/v1/gpus/{self.uuid}/telemetry"
         self.assertIn("malformed GPU UUID", self.problem("/api/v1/gpus/invalid-uuid", 400))

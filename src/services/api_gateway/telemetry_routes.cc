@@ -20,17 +20,44 @@ struct Question {
   std::uint64_t hash = 0;
 };
 
+// The one value of a parameter; empty when it was not given. Of two, neither is the obvious one.
+Result<std::optional<std::string_view>> only_value(const http::Request& request,
+                                                   std::string_view name) {
+  const auto values = request.query.get_all(name);
+  if (values.size() > 1) {
+    return invalid(std::string(name) + ": given " + std::to_string(values.size()) +
+                   " times; expected once");
+  }
+  if (values.empty()) return std::optional<std::string_view>();
+  return std::optional<std::string_view>(values.front());
+}
+
+// A `+` that was not percent-encoded arrives as a space. Where an offset must stand it can have
+// been nothing else: `2025-07-18T20:42:34 02:00`.
+std::string with_plus_restored(std::string_view time) {
+  constexpr std::size_t kOffsetSize = 6;  // +02:00
+  constexpr std::size_t kLocalSize = 19;  // 2025-07-18T20:42:34
+  std::string text(time);
+  if (text.size() < kLocalSize + kOffsetSize) return text;
+  char& sign = text[text.size() - kOffsetSize];
+  if (sign == ' ') sign = '+';
+  return text;
+}
+
 Result<Timestamp> parse_time(const http::Request& request, std::string_view name,
                              Timestamp otherwise, Rounding rounding) {
-  const auto text = request.query.get(name);
-  if (!text) return otherwise;
-  auto time = parse_rfc3339(*text, rounding);
+  const auto text = only_value(request, name);
+  if (!text) return text.error();
+  if (!*text) return otherwise;
+  auto time = parse_rfc3339(with_plus_restored(**text), rounding);
   if (!time) return time.error().at(name);
   return time;
 }
 
 Result<std::uint64_t> parse_limit(const http::Request& request) {
-  const auto text = request.query.get("limit");
+  const auto given = only_value(request, "limit");
+  if (!given) return given.error();
+  const auto text = *given;
   if (!text) return kDefaultLimit;
   std::uint64_t limit = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
@@ -66,8 +93,10 @@ Result<Question> parse_question(const http::Request& request) {
   hash.add(std::to_string(unix_milliseconds(query.start)));
   hash.add(std::to_string(unix_milliseconds(query.end)));
   question.hash = hash.value();
-  if (const auto cursor = request.query.get("cursor")) {
-    auto key = decode_cursor(*cursor, question.hash);
+  const auto cursor = only_value(request, "cursor");
+  if (!cursor) return cursor.error();
+  if (*cursor) {
+    auto key = decode_cursor(**cursor, question.hash);
     if (!key) return key.error();
     query.after = std::move(*key);
   }
@@ -112,7 +141,10 @@ std::string link_to_next(const http::Request& request, const std::string& cursor
     const auto value = request.query.get(name);
     if (!value) continue;
     link += std::string(name) + "=";
-    for (const char c : *value) link += c == '+' ? std::string("%2B") : std::string(1, c);
+    // They were accepted: nothing else in a time or a number needs to be encoded.
+    for (const char c : *value) {
+      link += c == '+' ? std::string("%2B") : c == ' ' ? std::string("%20") : std::string(1, c);
+    }
     link += '&';
   }
   return link + "cursor=" + cursor + ">; rel=\"next\"";
