@@ -90,6 +90,17 @@ int run_subcommand(const Subcommand& subcommand, const std::vector<std::string>&
   return subcommand.run(line->settings);
 }
 
+// Commands whose name begins with `first`, for somebody who wrote only that.
+std::string complaint_about(const std::string& first) {
+  std::string message = "unknown command '" + first + "'";
+  std::string longer;
+  for (const Subcommand& each : kSubcommands) {
+    if (!each.name.starts_with(first + " ")) continue;
+    longer += (longer.empty() ? " (did you mean '" : "', '") + std::string(each.name);
+  }
+  return message + (longer.empty() ? " (see gpu-telemetry --help)" : longer + "'?)");
+}
+
 int run(std::vector<std::string> arguments) {
   if (arguments.empty()) {
     print(overview(), stderr);
@@ -112,7 +123,7 @@ int run(std::vector<std::string> arguments) {
   }
   const Subcommand* subcommand = take_subcommand(arguments);
   if (subcommand == nullptr) {
-    complain("unknown command '" + first + "' (see gpu-telemetry --help)");
+    complain(complaint_about(first));
     return kUsage;
   }
   return run_subcommand(*subcommand, arguments);

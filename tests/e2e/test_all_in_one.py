@@ -237,6 +237,8 @@ class StartingAndStopping(WithFolder):
     def test_what_is_wrong_at_the_start_is_one_clear_line(self):
         path = simulate(self.folder / "fleet.csv", gpus=1, hosts=1, duration="10s")
         self.fails(1, "/no/such/file.csv", CSV_PATH="/no/such/file.csv")
+        if not os.path.exists("/data/dcgm_metrics.csv"):  # the default, which nobody has by hand
+            self.fails(1, "/data/dcgm_metrics.csv", "CSV_PATH", "SOURCE=simulator")
         self.fails(1, "STREAM_INTERVAL='soon'", "100ms", CSV_PATH=path, STREAM_INTERVAL="soon")
         self.fails(2, "--no-such-flag", arguments=["--no-such-flag"])
         self.fails(2, "--api-port='http'", "0..65535", arguments=["--api-port", "http"])
@@ -275,6 +277,9 @@ class StartingAndStopping(WithFolder):
             self.assertIn("usage: gpu-telemetry", done.stdout)
         self.assertEqual(run().returncode, 2)
         self.assertEqual(run("no-such-command").returncode, 2)
+        half = run("store")
+        self.assertEqual(half.returncode, 2)
+        self.assertIn("'store check'", half.stderr)
 
     def test_health_says_whether_a_service_is_ready(self):
         path = simulate(self.folder / "fleet.csv", gpus=1, hosts=1, duration="10s")

@@ -55,7 +55,7 @@ AllInOne::AllInOne(const config::Settings& settings)
 Result<std::unique_ptr<AllInOne>> AllInOne::open(const config::Settings& settings) {
   std::unique_ptr<AllInOne> all(new AllInOne(settings));
   observability::add_build_info(all->metrics_);
-  // The port first: nothing on disk is touched when another instance runs already.
+  // The store first: its lock keeps a second instance away from everything else.
   const auto steps = {&AllInOne::open_storage, &AllInOne::open_queue, &AllInOne::open_gateway,
                       &AllInOne::open_source};
   for (const auto step : steps) {
@@ -152,6 +152,12 @@ Result<void> AllInOne::open_source() {
                                                            : sources::TimestampMode::kSource;
     csv.shard = shard;
     auto opened = sources::open_csv_source(csv);
+    if (!opened && !settings_.is_given("CSV_PATH")) {
+      // Somebody who has just started the program and chosen nothing.
+      Error error = opened.error();
+      error.message += "; choose a file with CSV_PATH, or SOURCE=simulator for an invented fleet";
+      return error;
+    }
     if (!opened) return opened.error();
     source = std::move(*opened);
   }
