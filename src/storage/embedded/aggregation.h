@@ -14,8 +14,10 @@ namespace gpu_telemetry::storage::embedded {
 struct BucketSlices {
   // Bucket i holds the column's samples [bounds[i], bounds[i + 1]), never none.
   std::vector<std::uint64_t> bounds;
-  // The aggregates as far as the timestamps tell them: start, count and last timestamp.
-  std::vector<ColumnAggregate> frames;
+  // The aggregates as far as the timestamps tell them: start and count.
+  std::vector<Bucket> frames;
+  // The counts again, and then ones, for fill_narrow_totals.
+  std::vector<std::int32_t> counts;
   std::uint64_t longest = 0;  // samples of a bucket, at most
 };
 
@@ -28,8 +30,7 @@ void slice_buckets(std::span<const std::int64_t> timestamps, std::uint64_t first
 // Appends an aggregate for each bucket (there is one at least), or extends the last of `out` where
 // it is the same bucket. Sums of scaled integers are exact until the one rounding at their end.
 void aggregate_column(const EncodedColumn& column, const BucketSlices& slices,
-                      std::vector<ColumnAggregate>& out);
-void aggregate_constant(double value, const BucketSlices& slices,
-                        std::vector<ColumnAggregate>& out);
+                      std::vector<Bucket>& out);
+void aggregate_constant(double value, const BucketSlices& slices, std::vector<Bucket>& out);
 
 }  // namespace gpu_telemetry::storage::embedded

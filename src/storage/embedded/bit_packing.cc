@@ -53,6 +53,16 @@ struct TransposedBlock {
     for (std::size_t i = 0; i < kGroupSize; ++i) out[i] = words[i] + offset;
   }
 
+  static void unpack_narrow(const char* in, std::uint32_t offset, std::int32_t* out) {
+    Word words[kGroupSize];
+    [&]<std::size_t... row>(std::index_sequence<row...>) {
+      (unpack_row<row>(in, words), ...);
+    }(std::make_index_sequence<kBits>{});
+    for (std::size_t i = 0; i < kGroupSize; ++i) {
+      out[i] = static_cast<std::int32_t>(words[i] + offset);
+    }
+  }
+
   static void pack(const std::uint64_t* in, char* out) {
     Word words[kGroupSize];
     for (std::size_t i = 0; i < kGroupSize; ++i) words[i] = static_cast<Word>(in[i]);
@@ -71,6 +81,7 @@ using Block = TransposedBlock<
     width>;
 
 using UnpackFunction = void (*)(const char*, std::uint64_t, std::uint64_t*);
+using UnpackNarrowFunction = void (*)(const char*, std::uint32_t, std::int32_t*);
 using PackFunction = void (*)(const std::uint64_t*, char*);
 
 template <std::size_t... index>
@@ -78,10 +89,16 @@ constexpr std::array<UnpackFunction, 64> unpack_functions(std::index_sequence<in
   return {&Block<index + 1>::unpack...};
 }
 template <std::size_t... index>
+constexpr std::array<UnpackNarrowFunction, 31> unpack_narrow_functions(
+    std::index_sequence<index...>) {
+  return {&Block<index + 1>::unpack_narrow...};
+}
+template <std::size_t... index>
 constexpr std::array<PackFunction, 64> pack_functions(std::index_sequence<index...>) {
   return {&Block<index + 1>::pack...};
 }
 constexpr auto kUnpack = unpack_functions(std::make_index_sequence<64>{});
+constexpr auto kUnpackNarrow = unpack_narrow_functions(std::make_index_sequence<31>{});
 constexpr auto kPack = pack_functions(std::make_index_sequence<64>{});
 
 void pack_stream(const std::uint64_t* values, std::size_t count, unsigned width, char* out) {
@@ -151,6 +168,14 @@ void unpack(const char* in, std::size_t count, unsigned width, std::uint64_t off
     kUnpack[width - 1](in, offset, out);
   } else {
     unpack_stream(in, count, width, offset, out);
+  }
+}
+
+void unpack_narrow(const char* in, unsigned width, std::uint32_t offset, std::int32_t* out) {
+  if (width == 0) {
+    for (std::size_t i = 0; i < kGroupSize; ++i) out[i] = static_cast<std::int32_t>(offset);
+  } else {
+    kUnpackNarrow[width - 1](in, offset, out);
   }
 }
 

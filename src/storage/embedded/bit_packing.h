@@ -27,4 +27,7 @@ void pack(const std::uint64_t* values, std::size_t count, unsigned width, std::s
 void unpack(const char* in, std::size_t count, unsigned width, std::uint64_t offset,
             std::uint64_t* out);
 
+// The same for a full block of at most 31 bits, modulo 2^32.
+void unpack_narrow(const char* in, unsigned width, std::uint32_t offset, std::int32_t* out);
+
 }  // namespace gpu_telemetry::storage::embedded

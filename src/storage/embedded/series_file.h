@@ -19,6 +19,7 @@
 #include "domain/result.h"
 #include "domain/time.h"
 #include "io/file_system.h"
+#include "storage/telemetry_repository.h"
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -69,17 +70,6 @@ struct ColumnEntry {
   std::uint64_t handle = 0;  // for the reader
 };
 
-// Sums over the samples of one bucket.
-struct ColumnAggregate {
-  std::int64_t bucket_start = 0;
-  std::uint64_t count = 0;
-  double sum = 0;
-  double min = 0;
-  double max = 0;
-  double last = 0;
-  std::int64_t last_timestamp = 0;
-};
-
 // Opened once, read by any number of threads. Bytes are mapped; header, index and footer are
 // verified when it is opened, each column when it is first read.
 class SeriesFileReader {
@@ -114,7 +104,7 @@ class SeriesFileReader {
   // samples in [start, end], ascending. When the last of `out` is the same bucket it is extended,
   // so that consecutive files can be chained (later samples after earlier ones).
   virtual Result<void> aggregate(const ColumnEntry& column, std::int64_t start, std::int64_t end,
-                                 std::int64_t step, std::vector<ColumnAggregate>& out) const = 0;
+                                 std::int64_t step, std::vector<Bucket>& out) const = 0;
 
   // Reads everything and checks every checksum. One sentence for each damage; empty when whole.
   virtual std::vector<std::string> verify() const = 0;

@@ -191,7 +191,7 @@ BENCHMARK(BM_ReadEverything)->ArgName("times_per_gpu")->Arg(0)->Arg(1);
 void BM_FleetAggregate(benchmark::State& state) {
   const Stored& file = stored(Times(state.range(0)));
   const auto metric = static_cast<std::uint32_t>(state.range(1));
-  std::vector<ColumnAggregate> buckets;
+  std::vector<Bucket> buckets;
   std::vector<double> sums;
   std::vector<std::uint64_t> counts;
   for (auto _ : state) {
@@ -201,8 +201,9 @@ void BM_FleetAggregate(benchmark::State& state) {
       const auto entry = file.reader->find_column(gpu, metric);
       buckets.clear();
       (void)file.reader->aggregate(*entry, kTestStart, kTestStart + kHour - 1, 60'000, buckets);
-      for (const ColumnAggregate& bucket : buckets) {
-        const auto i = static_cast<std::size_t>((bucket.bucket_start - kTestStart) / 60'000 + 1);
+      for (const Bucket& bucket : buckets) {
+        const auto i =
+            static_cast<std::size_t>((unix_milliseconds(bucket.start) - kTestStart) / 60'000 + 1);
         sums[i] += bucket.sum;
         counts[i] += bucket.count;
       }

@@ -194,9 +194,10 @@ std::vector<ColumnEntry> SeriesFileIndex::columns(const GpuUuid& gpu) const {
   return entries;
 }
 
-std::optional<std::uint64_t> SeriesFileIndex::find_handle(const GpuUuid& gpu,
-                                                          std::uint32_t metric) const {
-  const std::optional<std::size_t> index = find_gpu(gpu);
+std::optional<std::uint64_t> SeriesFileIndex::find_handle(const GpuUuid& gpu, std::uint32_t metric,
+                                                          std::size_t likely) const {
+  const bool guessed = likely < gpus_.size() && gpus_[likely] == gpu;
+  const std::optional<std::size_t> index = guessed ? likely : find_gpu(gpu);
   if (!index) return std::nullopt;
   const Shape& shape = shapes_[io::ByteReader(block(*index)).varint()];
   const std::span<const ShapeColumn> columns = columns_of(shape);

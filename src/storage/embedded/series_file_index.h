@@ -49,7 +49,9 @@ class SeriesFileIndex {
 
   // The GPU's columns in ascending order of metric; empty when there are none. O(log gpus).
   std::vector<ColumnEntry> columns(const GpuUuid& gpu) const;
-  std::optional<std::uint64_t> find_handle(const GpuUuid& gpu, std::uint32_t metric) const;
+  // `likely`: a guess of the GPU's place in gpus().
+  std::optional<std::uint64_t> find_handle(const GpuUuid& gpu, std::uint32_t metric,
+                                           std::size_t likely) const;
   static ColumnEntry entry(std::uint64_t handle, std::uint32_t metric,
                            const TimestampDescription& timestamps) {
     return {metric, static_cast<std::uint32_t>(timestamps.count), timestamps.first, timestamps.last,

@@ -21,6 +21,9 @@ namespace {
 // Vectors up to this size are decoded whole and remembered for the next column, which has the same.
 constexpr std::uint64_t kDecodeWhole = 4096;
 
+// Answers up to this many buckets are remembered likewise.
+constexpr std::uint64_t kKeepBuckets = 1024;
+
 std::atomic<std::uint64_t> next_reader_number{1};
 
 // One bit for each place, set once by any thread and never cleared.
@@ -48,6 +51,16 @@ struct DecodedTimes {
   std::vector<std::int64_t> times;
 };
 
+// A vector's buckets in a range.
+struct SlicedTimes {
+  std::uint64_t reader = 0;  // whose; 0: nobody's
+  std::uint64_t vector = 0;
+  std::int64_t start = 0;
+  std::int64_t end = 0;
+  std::int64_t step = 0;
+  BucketSlices slices;
+};
+
 // What a thread decoded last, kept because the columns of a GPU, and often all GPUs of a file,
 // share their timestamps.
 struct ThreadScratch {
@@ -59,12 +72,9 @@ struct ThreadScratch {
   std::array<DecodedTimes, 9> decoded;
   std::size_t next_slot = 1;
 
-  std::uint64_t sliced_reader = 0;
-  std::uint64_t sliced_vector = 0;
-  std::int64_t sliced_start = 0;
-  std::int64_t sliced_end = 0;
-  std::int64_t sliced_step = 0;
-  BucketSlices slices;
+  // Slot 0 is for long answers; the others take turns.
+  std::array<SlicedTimes, 9> sliced;
+  std::size_t next_sliced = 1;
 
   TimestampDecoder decoder;
   EncodedColumn column;
@@ -99,7 +109,7 @@ class Reader final : public SeriesFileReader {
                     std::vector<std::int64_t>& timestamps,
                     std::vector<double>& values) const override;
   Result<void> aggregate(const ColumnEntry& column, std::int64_t start, std::int64_t end,
-                         std::int64_t step, std::vector<ColumnAggregate>& out) const override;
+                         std::int64_t step, std::vector<Bucket>& out) const override;
   std::vector<std::string> verify() const override;
 
  private:
@@ -120,6 +130,10 @@ class Reader final : public SeriesFileReader {
   Result<const DecodedTimes*> load_times(const ColumnEntry& entry, const IndexedColumn& column,
                                          std::int64_t start, std::int64_t end,
                                          ThreadScratch& scratch, Trust trust = Trust::kMarks) const;
+  // The buckets of the column's vector. Good until the next call.
+  Result<const BucketSlices*> slice(const ColumnEntry& entry, const IndexedColumn& column,
+                                    std::int64_t start, std::int64_t end, std::int64_t step,
+                                    ThreadScratch& scratch) const;
   // Makes scratch.column the column's, checked.
   Result<void> load_values(const ColumnEntry& entry, const IndexedColumn& column,
                            ThreadScratch& scratch, Trust trust = Trust::kMarks) const;
@@ -152,9 +166,13 @@ Result<void> Reader::load() {
 }
 
 std::optional<ColumnEntry> Reader::find_column(const GpuUuid& gpu, std::uint32_t metric) const {
-  const std::optional<std::uint64_t> handle = index_.find_handle(gpu, metric);
+  ThreadScratch& scratch = thread_scratch();
+  // A fleet is mostly asked for in the order in which it lies here.
+  const std::size_t next =
+      scratch.found_reader == number_ ? SeriesFileIndex::gpu_of(scratch.found_handle) + 1 : 0;
+  const std::optional<std::uint64_t> handle = index_.find_handle(gpu, metric, next);
   if (!handle) return std::nullopt;
-  return SeriesFileIndex::entry(*handle, metric, find(*handle, thread_scratch()).timestamps);
+  return SeriesFileIndex::entry(*handle, metric, find(*handle, scratch).timestamps);
 }
 
 // The column of a handle that is valid. It is usually asked for twice: to find it, and to use it.
@@ -268,32 +286,50 @@ Result<void> Reader::read(const ColumnEntry& entry, std::int64_t start, std::int
 }
 
 Result<void> Reader::aggregate(const ColumnEntry& entry, std::int64_t start, std::int64_t end,
-                               std::int64_t step, std::vector<ColumnAggregate>& out) const {
+                               std::int64_t step, std::vector<Bucket>& out) const {
   if (step <= 0) return invalid(fmt::format("a bucket of {} ms; it must be positive", step));
   if (!index_.is_valid(entry.handle)) return no_such_column();
   ThreadScratch& scratch = thread_scratch();
   const IndexedColumn& column = find(entry.handle, scratch);
   if (start > column.timestamps.last || end < column.timestamps.first || start > end) return {};
-  if (scratch.sliced_reader != number_ || scratch.sliced_vector != column.vector ||
-      scratch.sliced_start != start || scratch.sliced_end != end || scratch.sliced_step != step) {
-    scratch.sliced_reader = 0;
-    const Result<const DecodedTimes*> loaded = load_times(entry, column, start, end, scratch);
-    if (!loaded) return loaded.error();
-    slice_buckets((*loaded)->times, (*loaded)->first_index, start, end, step, scratch.slices);
-    scratch.sliced_reader = number_;
-    scratch.sliced_vector = column.vector;
-    scratch.sliced_start = start;
-    scratch.sliced_end = end;
-    scratch.sliced_step = step;
-  }
-  if (scratch.slices.frames.empty()) return {};
+  const Result<const BucketSlices*> sliced = slice(entry, column, start, end, step, scratch);
+  if (!sliced) return sliced.error();
+  const BucketSlices& slices = **sliced;
+  if (slices.frames.empty()) return {};
   if (column.place.constant) {
-    aggregate_constant(column.place.value, scratch.slices, out);
+    aggregate_constant(column.place.value, slices, out);
     return {};
   }
   if (Result<void> good = load_values(entry, column, scratch); !good) return good;
-  aggregate_column(scratch.column, scratch.slices, out);
+  aggregate_column(scratch.column, slices, out);
   return {};
+}
+
+Result<const BucketSlices*> Reader::slice(const ColumnEntry& entry, const IndexedColumn& column,
+                                          std::int64_t start, std::int64_t end, std::int64_t step,
+                                          ThreadScratch& scratch) const {
+  for (const SlicedTimes& sliced : scratch.sliced) {
+    if (sliced.vector == column.vector && sliced.reader == number_ && sliced.start == start &&
+        sliced.end == end && sliced.step == step) {
+      return &sliced.slices;
+    }
+  }
+  const Result<const DecodedTimes*> loaded = load_times(entry, column, start, end, scratch);
+  if (!loaded) return loaded.error();
+  const auto covered = static_cast<std::uint64_t>(std::min(end, column.timestamps.last)) -
+                       static_cast<std::uint64_t>(std::max(start, column.timestamps.first));
+  const bool keep = covered / static_cast<std::uint64_t>(step) < kKeepBuckets;
+  const std::size_t slot = keep ? scratch.next_sliced : 0;
+  if (keep) scratch.next_sliced = slot % (scratch.sliced.size() - 1) + 1;
+  SlicedTimes& sliced = scratch.sliced[slot];
+  sliced.reader = 0;
+  slice_buckets((*loaded)->times, (*loaded)->first_index, start, end, step, sliced.slices);
+  sliced.vector = column.vector;
+  sliced.start = start;
+  sliced.end = end;
+  sliced.step = step;
+  sliced.reader = number_;
+  return &sliced.slices;
 }
 
 std::vector<std::string> Reader::verify() const {

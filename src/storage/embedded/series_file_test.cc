@@ -58,42 +58,40 @@ TestColumn reference_range(const TestColumn& column, std::int64_t start, std::in
   return range;
 }
 
-std::vector<ColumnAggregate> reference_aggregate(const TestColumn& column, std::int64_t start,
-                                                 std::int64_t end, std::int64_t step) {
-  std::vector<ColumnAggregate> buckets;
+std::vector<Bucket> reference_aggregate(const TestColumn& column, std::int64_t start,
+                                        std::int64_t end, std::int64_t step) {
+  std::vector<Bucket> buckets;
   std::vector<long double> sums;
   const TestColumn range = reference_range(column, start, end);
   for (std::size_t i = 0; i < range.timestamps.size(); ++i) {
     const std::int64_t time = range.timestamps[i];
     const double value = range.values[i];
     const std::int64_t bucket = time - time % step;  // test times are after 1970
-    if (buckets.empty() || buckets.back().bucket_start != bucket) {
-      buckets.push_back({bucket, 0, 0, value, value, value, time});
+    if (buckets.empty() || unix_milliseconds(buckets.back().start) != bucket) {
+      buckets.push_back({from_unix_milliseconds(bucket), 0, 0, value, value, value});
       sums.push_back(0);
     }
-    ColumnAggregate& last = buckets.back();
+    Bucket& last = buckets.back();
     ++last.count;
     sums.back() += value;
     last.sum = static_cast<double>(sums.back());
     last.min = std::min(last.min, value);
     last.max = std::max(last.max, value);
     last.last = value;
-    last.last_timestamp = time;
   }
   return buckets;
 }
 
 // Exact but for the sum, which may differ by `tolerance` of the sum of magnitudes.
-void expect_same_aggregates(const std::vector<ColumnAggregate>& actual,
-                            const std::vector<ColumnAggregate>& expected, double largest) {
+void expect_same_aggregates(const std::vector<Bucket>& actual, const std::vector<Bucket>& expected,
+                            double largest) {
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
-    EXPECT_EQ(actual[i].bucket_start, expected[i].bucket_start);
+    EXPECT_EQ(actual[i].start, expected[i].start);
     EXPECT_EQ(actual[i].count, expected[i].count);
     EXPECT_EQ(actual[i].min, expected[i].min);
     EXPECT_EQ(actual[i].max, expected[i].max);
     EXPECT_EQ(actual[i].last, expected[i].last);
-    EXPECT_EQ(actual[i].last_timestamp, expected[i].last_timestamp);
     const double tolerance = largest * static_cast<double>(expected[i].count) * 1e-15 *
                              static_cast<double>(expected[i].count);
     if (std::isfinite(expected[i].sum) && std::isfinite(tolerance)) {
@@ -193,7 +191,7 @@ TEST(SeriesFile, AggregatesAsAPlainLoopDoes) {
           std::int64_t end = column.timestamps[random() % 1000];
           if (round == 0) start = kAlways;
           if (round <= 1) end = kForever;
-          std::vector<ColumnAggregate> buckets;
+          std::vector<Bucket> buckets;
           ASSERT_TRUE(reader->aggregate(entry, start, end, step, buckets));
           expect_same_aggregates(buckets, reference_aggregate(column, start, end, step), largest);
           if (HasFailure()) return;
@@ -209,7 +207,7 @@ TEST(SeriesFile, ContinuesTheLastBucketOverConsecutiveFiles) {
   column.timestamps = make_timestamps(TimestampKind::kJitter, 600, random);
   column.values = make_values(ValueKind::kSmallIntegers, 600, random);
   io::SimulatedFileSystem files;
-  std::vector<ColumnAggregate> buckets;
+  std::vector<Bucket> buckets;
   for (int part = 0; part < 3; ++part) {
     const auto reader = write_and_open(
         files,
@@ -392,7 +390,7 @@ TEST(SeriesFile, DamageNamesFileGpuAndMetricAndLeavesTheAnswerAlone) {
   EXPECT_THAT(read.error().message, testing::HasSubstr("DCGM_FI_DEV_POWER_USAGE"));
   EXPECT_EQ(timestamps.size(), 1);
   EXPECT_EQ(values.size(), 1);
-  std::vector<ColumnAggregate> buckets;
+  std::vector<Bucket> buckets;
   EXPECT_FALSE((*reader)->aggregate(entry, kAlways, kForever, 1000, buckets));
   EXPECT_TRUE(buckets.empty());
   EXPECT_THAT((*reader)->verify(), testing::ElementsAre(read.error().message));

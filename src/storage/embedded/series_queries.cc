@@ -31,23 +31,22 @@ std::int64_t bucket_of(std::int64_t timestamp, std::int64_t step) {
   return timestamp - (rest < 0 ? rest + step : rest);
 }
 
-void add_to_buckets(const Samples& samples, std::int64_t step, std::vector<ColumnAggregate>& out) {
-  std::int64_t bucket_end = out.empty() ? kMinTime : out.back().bucket_start + step;
+void add_to_buckets(const Samples& samples, std::int64_t step, std::vector<Bucket>& out) {
+  std::int64_t bucket_end = out.empty() ? kMinTime : unix_milliseconds(out.back().start) + step;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const std::int64_t time = samples.timestamps[i];
     const double value = samples.values[i];
     if (out.empty() || time >= bucket_end) {
       const std::int64_t start = bucket_of(time, step);
       bucket_end = start + step;
-      out.push_back({start, 0, 0, value, value, value, time});
+      out.push_back({from_unix_milliseconds(start), 0, 0, value, value, value});
     }
-    ColumnAggregate& bucket = out.back();
+    Bucket& bucket = out.back();
     ++bucket.count;
     bucket.sum += value;
     bucket.min = std::min(bucket.min, value);
     bucket.max = std::max(bucket.max, value);
     bucket.last = value;
-    bucket.last_timestamp = time;
   }
 }
 
@@ -71,7 +70,7 @@ class Aggregator {
     }
   }
 
-  Result<void> run(const GpuUuid& gpu, std::vector<ColumnAggregate>& out) {
+  Result<void> run(const GpuUuid& gpu, std::vector<Bucket>& out) {
     const auto views = head_views(context_, gpu, metric_);
     collect_sources(gpu, views);
     // Neighbours in time that do not overlap need no merging.
@@ -113,8 +112,7 @@ class Aggregator {
   }
 
   // order_[begin, end) overlap each other and nothing else.
-  Result<void> add_overlapping(std::size_t begin, std::size_t end,
-                               std::vector<ColumnAggregate>& out) {
+  Result<void> add_overlapping(std::size_t begin, std::size_t end, std::vector<Bucket>& out) {
     const ColumnSource& alone = sources_[order_[begin]];
     if (end - begin == 1 && alone.file != nullptr) {
       const auto added = alone.file->reader().aggregate(
@@ -215,22 +213,16 @@ Result<std::vector<GpuBuckets>> aggregate_series(const ReadContext& context,
   const auto checked = check_query(query);
   if (!checked) return checked.error();
   std::vector<GpuBuckets> answer;
+  answer.reserve(query.gpus.size());
   const std::uint32_t metric = context.metrics->find(query.metric);
   if (metric == MetricTable::kUnknown || query.start > query.end) return answer;
   Aggregator aggregator(context, query, metric, report_damage);
-  std::vector<ColumnAggregate> buckets;
   for (const GpuUuid& gpu : query.gpus) {
-    buckets.clear();
-    const auto done = aggregator.run(gpu, buckets);
-    if (!done) return done.error();
-    if (buckets.empty()) continue;
     GpuBuckets& entry = answer.emplace_back();
     entry.gpu = gpu;
-    entry.buckets.reserve(buckets.size());
-    for (const ColumnAggregate& bucket : buckets) {
-      entry.buckets.push_back({from_unix_milliseconds(bucket.bucket_start), bucket.count,
-                               bucket.sum, bucket.min, bucket.max, bucket.last});
-    }
+    const auto done = aggregator.run(gpu, entry.buckets);
+    if (!done) return done.error();
+    if (entry.buckets.empty()) answer.pop_back();
   }
   return answer;
 }
