@@ -11,10 +11,7 @@
 
 #include "concurrency/thread_name.h"
 #include "observability/log.h"
-#include "queue/durable/durable_queue.h"
-#include "queue/memory/memory_queue.h"
-#include "sources/csv/csv_source.h"
-#include "sources/simulator/simulator.h"
+#include "services/assembly/assembly.h"
 #include "wire/batch_wire.h"
 
 namespace gpu_telemetry::services {
@@ -24,27 +21,9 @@ using observability::log_warn;
 using std::chrono::milliseconds;
 namespace {
 
-constexpr std::string_view kEmbeddedScheme = "embedded:";
-
-queue::QueueOptions queue_options(const config::Settings& settings) {
-  queue::QueueOptions options;
-  options.visibility_timeout = settings.visibility_timeout;
-  options.max_retries = static_cast<std::uint32_t>(settings.max_retries);
-  options.max_messages_per_topic = settings.buffer_size;
-  options.max_bytes = settings.buffer_bytes;
-  options.permanent_groups = {"collectors", settings.consumer_group};
-  return options;
-}
-
 milliseconds time_left(SteadyTime deadline) {
   const auto left = deadline - system_clock().steady_now();
   return std::max(milliseconds{0}, std::chrono::duration_cast<milliseconds>(left));
-}
-
-void log_damage(std::string_view message, const std::vector<std::string>& damage) {
-  for (const std::string& each : damage) {
-    observability::log_error(message, {{"damage", each}});
-  }
 }
 
 }  // namespace
@@ -65,44 +44,18 @@ Result<std::unique_ptr<AllInOne>> AllInOne::open(const config::Settings& setting
 }
 
 Result<void> AllInOne::open_storage() {
-  const std::string_view uri = settings_.storage_uri;
-  if (!uri.starts_with(kEmbeddedScheme) || uri.size() == kEmbeddedScheme.size()) {
-    return invalid("STORAGE_URI='" + std::string(uri) +
-                   "' is not acceptable: all-in-one stores in embedded:PATH");
-  }
-  storage::embedded::EmbeddedStoreOptions options;
-  options.path = uri.substr(kEmbeddedScheme.size());
-  options.codec = &wire::batch_codec();
-  options.retention = settings_.retention;
-  options.metrics = &metrics_;
-  storage::embedded::OpenReport report;
-  auto store = storage::embedded::EmbeddedStore::open(options, &report);
+  auto store = open_embedded_store(settings_, metrics_);
   if (!store) return store.error();
   store_ = std::move(*store);
-  log_damage("the store is damaged", report.damage);
-  log_info("store open", {{"path", options.path},
-                          {"files", report.files},
-                          {"journal_batches", report.journal_batches},
-                          {"torn_tail_bytes", report.torn_tail_bytes}});
   return {};
 }
 
 Result<void> AllInOne::open_queue() {
-  if (settings_.queue_engine == "memory") {
-    queue_ = queue::make_memory_queue(queue_options(settings_), system_clock(),
-                                      pipeline_.get_executor());
-    log_warn("QUEUE_ENGINE=memory: messages that wait in the queue are lost with the process");
-    return {};
-  }
-  queue::DurableQueueOptions options;
-  options.queue = queue_options(settings_);
-  options.directory = settings_.queue_data_dir;
-  if (options.directory.empty()) {
-    options.directory = settings_.storage_uri.substr(kEmbeddedScheme.size()) + "/queue";
-  }
-  auto opened = queue::open_durable_queue(options, system_clock(), pipeline_.get_executor());
-  if (!opened) return opened.error();
-  queue_ = std::move(*opened);
+  const auto store_path = embedded_store_path(settings_);
+  if (!store_path) return store_path.error();
+  auto queue = open_queue_engine(settings_, *store_path, pipeline_.get_executor());
+  if (!queue) return queue.error();
+  queue_ = std::move(*queue);
   return {};
 }
 
@@ -125,53 +78,13 @@ Result<void> AllInOne::open_gateway() {
 }
 
 Result<void> AllInOne::open_source() {
-  sources::Shard shard;
-  shard.index = static_cast<std::uint32_t>(settings_.shard_index);
-  shard.count = static_cast<std::uint32_t>(settings_.shard_count);
-  StreamerOptions options;
-  options.topic = settings_.queue_topic;
-  options.batch_rows = settings_.streamer_batch_size;
-  options.interval = settings_.stream_interval;
-  std::unique_ptr<sources::Source> source;
-  if (settings_.source == "simulator") {
-    sources::SimulatorOptions simulator;
-    simulator.gpus = static_cast<std::uint32_t>(settings_.simulator_gpus);
-    simulator.hosts = static_cast<std::uint32_t>(settings_.simulator_hosts);
-    simulator.seed = settings_.simulator_seed;
-    simulator.interval = settings_.simulator_interval;
-    simulator.events = settings_.simulator_events;
-    auto made = sources::make_simulator_source(simulator, system_clock(), shard);
-    if (!made) return made.error();
-    source = std::move(*made);
-    options.interval = milliseconds{0};  // the simulator keeps its own pace
-  } else {
-    sources::CsvSourceOptions csv;
-    csv.path = settings_.csv_path;
-    csv.loop = settings_.loop_mode;
-    csv.timestamp_mode = settings_.timestamp_mode == "now" ? sources::TimestampMode::kNow
-                                                           : sources::TimestampMode::kSource;
-    csv.shard = shard;
-    auto opened = sources::open_csv_source(csv);
-    if (!opened && !settings_.is_given("CSV_PATH")) {
-      // Somebody who has just started the program and chosen nothing.
-      Error error = opened.error();
-      error.message += "; choose a file with CSV_PATH, or SOURCE=simulator for an invented fleet";
-      return error;
-    }
-    if (!opened) return opened.error();
-    source = std::move(*opened);
-  }
-  streamer_ = std::make_unique<Streamer>(options, std::move(source), *queue_, wire::batch_codec(),
-                                         metrics_, pipeline_.get_executor());
-  CollectorOptions collector;
-  collector.topic = settings_.queue_topic;
-  collector.group = settings_.consumer_group;
-  collector.batch_messages = settings_.collector_batch_size;
-  collector.max_concurrent_writes = settings_.max_concurrent_handlers;
-  collector.visibility_timeout = settings_.visibility_timeout;
-  collector_ =
-      std::make_unique<Collector>(collector, *queue_, *store_, *store_, wire::batch_codec(),
-                                  system_clock(), metrics_, pipeline_.get_executor());
+  auto source = services::open_source(settings_);
+  if (!source) return source.error();
+  const auto executor = pipeline_.get_executor();
+  streamer_ = std::make_unique<Streamer>(streamer_options(settings_), std::move(*source), *queue_,
+                                         wire::batch_codec(), metrics_, executor);
+  collector_ = std::make_unique<Collector>(collector_options(settings_), *queue_, *store_, *store_,
+                                           wire::batch_codec(), system_clock(), metrics_, executor);
   return {};
 }
 
