@@ -22,7 +22,9 @@ ScrapeTimes::ScrapeTimes(TimestampMode mode, const Clock& clock)
       clock_(clock),
       remembered_(kRemembered),
       last_(remembered_.data()),
-      stamps_(kFirstStamps) {}
+      stamps_(kFirstStamps),
+      furthest_(clock.now()),
+      furthest_at_(clock.steady_now()) {}
 
 void ScrapeTimes::begin_pass() {
   for (Remembered& entry : remembered_) entry.size = kNoText;
@@ -72,6 +74,22 @@ Timestamp ScrapeTimes::stamp_of(Timestamp source) {
   *place = {unix_milliseconds(source), last_stamp_};
   ++stamp_count_;
   return last_stamp_;
+}
+
+Milliseconds ScrapeTimes::ahead() {
+  if (mode_ != TimestampMode::kNow) return Milliseconds{0};
+  return std::max(Milliseconds{0}, last_stamp_ - latest_now() - kLongestLead);
+}
+
+// The wall clock, but never back: nobody waits an hour because a clock was set back by one.
+Timestamp ScrapeTimes::latest_now() {
+  const Timestamp now = clock_.now();
+  const SteadyTime steady = clock_.steady_now();  // after it: `expected` then never overtakes it
+  const Timestamp expected = furthest_ + std::chrono::floor<Milliseconds>(steady - furthest_at_);
+  if (now < expected) return expected;
+  furthest_ = now;
+  furthest_at_ = steady;
+  return now;
 }
 
 ScrapeTimes::Stamp& ScrapeTimes::place_of(std::int64_t source) {

@@ -18,11 +18,14 @@ enum class TimestampMode {
   kSource,  // the timestamp itself
 };
 
-// In kNow the times increase strictly over all passes. Of a pass with more than kMaxTimesOfPass
-// distinct timestamps the first ones are forgotten, and would get another time if they came again.
+// In kNow the times increase strictly over all passes, and so run ahead of the clock when
+// timestamps come faster than one a millisecond; ahead() says when to wait for it. Of a pass with
+// more than kMaxTimesOfPass distinct timestamps the first ones are forgotten, and would get another
+// time if they came again.
 class ScrapeTimes {
  public:
   static constexpr std::size_t kMaxTimesOfPass = 65'536;
+  static constexpr Milliseconds kLongestLead{1'000};
 
   ScrapeTimes(TimestampMode mode, const Clock& clock);
 
@@ -38,6 +41,10 @@ class ScrapeTimes {
   // Errors: kInvalid: malformed, without a zone, before kEarliestTimestamp or further ahead of the
   // clock than kLatestTimestampLead.
   Result<Timestamp> read(std::string_view raw);
+
+  // By how much the last stamp is further ahead of the clock than kLongestLead; zero when it is
+  // not.
+  Milliseconds ahead();
 
  private:
   static constexpr std::size_t kRemembered = 256;  // a power of two
@@ -59,6 +66,7 @@ class ScrapeTimes {
   Timestamp stamp_of(Timestamp source);
   Stamp& place_of(std::int64_t source);
   void grow_stamps();
+  Timestamp latest_now();
 
   const TimestampMode mode_;
   const Clock& clock_;
@@ -67,6 +75,9 @@ class ScrapeTimes {
   std::vector<Stamp> stamps_;
   std::size_t stamp_count_ = 0;
   Timestamp last_stamp_{};
+  // The furthest that the wall clock has been, and when.
+  Timestamp furthest_;
+  SteadyTime furthest_at_;
 };
 
 }  // namespace gpu_telemetry::sources::csv

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
+#include <mutex>
 #include <utility>
 
 #include "observability/log.h"
@@ -55,6 +57,7 @@ class CsvSource final : public Source {
   void fill(TelemetryBatch& batch, std::size_t max_rows, const std::stop_token& stop);
   Pause collect(bool batch_has_rows, const std::stop_token& stop);
   Pause read_input(bool rows_wait, const std::stop_token& stop, bool& got);
+  void let_clock_catch_up(const std::stop_token& stop);
   Result<void> begin_pass();
   Pause end_pass();
   Result<bool> read_header(ScanStatus status, const CsvRecord& record);
@@ -178,6 +181,11 @@ CsvSource::Pause CsvSource::read_input(bool rows_wait, const std::stop_token& st
       if (rows_wait) return Pause::kTimeUp;  // with those handed out, next() can forget
       forget_tables();
     }
+    if (times_.ahead() > Milliseconds{0}) {
+      if (rows_wait) return Pause::kTimeUp;
+      let_clock_catch_up(stop);
+      continue;
+    }
     std::chrono::milliseconds patience = kStopPatience;
     if (rows_wait) {
       const SteadyTime now = options_.clock->steady_now();
@@ -201,6 +209,16 @@ CsvSource::Pause CsvSource::read_input(bool rows_wait, const std::stop_token& st
     got = true;
     return Pause::kWindowFull;
   }
+}
+
+// A file that is read faster than its scrapes could have been made would get stamps ever further
+// from now.
+void CsvSource::let_clock_catch_up(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  const auto pause = std::min(times_.ahead(), kStopPatience);
+  never.wait_for(lock, stop, pause, [] { return false; });
 }
 
 Result<void> CsvSource::begin_pass() {

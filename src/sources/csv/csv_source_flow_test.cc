@@ -91,6 +91,50 @@ TEST_F(CsvSourceTest, StampsEachTimestampOfAPassOnceAndStrictlyLater) {
   EXPECT_GE(source_->counters().passes, 3U);
 }
 
+// Stands still until somebody who waits looks at it again and again.
+class WatchedClock final : public Clock {
+ public:
+  explicit WatchedClock(ManualClock& clock) : clock_(clock) {}
+  Timestamp now() const override {
+    if (++looks > 20) clock_.advance(std::chrono::milliseconds{500});
+    return clock_.now();
+  }
+  SteadyTime steady_now() const override { return clock_.steady_now(); }
+
+  mutable int looks = 0;  // since it was set to zero
+
+ private:
+  ManualClock& clock_;
+};
+
+TEST_F(CsvSourceTest, WaitsForTheClockRatherThanStampFarAheadOfIt) {
+  write(std::string(kHeader) + row(0, "DCGM_FI_DEV_GPU_UTIL", kFirst, "1"));
+  WatchedClock clock(clock_);
+  options_.clock = &clock;
+  options_.timestamp_mode = TimestampMode::kNow;
+  options_.loop = true;
+  auto source = open_csv_source(options_);
+  ASSERT_TRUE(source) << source.error();
+  TelemetryBatch batch;
+  for (int pass = 0; pass < 3000; ++pass) {
+    clock.looks = 0;
+    ASSERT_TRUE((*source)->next(batch, 100, {}));
+    ASSERT_THAT(batch.scrapes, SizeIs(1));
+    ASSERT_LE(batch.scrapes[0].timestamp, clock_.now() + std::chrono::milliseconds{1010});
+  }
+}
+
+TEST_F(CsvSourceTest, DoesNotWaitBecauseTheClockWasSetBack) {
+  options_.timestamp_mode = TimestampMode::kNow;
+  options_.loop = true;
+  source_ = open(std::string(kHeader) + row(0, "DCGM_FI_DEV_GPU_UTIL", kFirst, "1"));
+  TelemetryBatch batch;
+  ASSERT_TRUE(source_->next(batch, 100, {}));
+  clock_.set(clock_.now() - std::chrono::hours{1});
+  ASSERT_TRUE(source_->next(batch, 100, {}));
+  EXPECT_THAT(batch.scrapes, SizeIs(1));
+}
+
 TEST_F(CsvSourceTest, RepeatsTheSameTimesInALoopOfSourceTimes) {
   options_.loop = true;
   source_ = open(std::string(kHeader) + row(0, "DCGM_FI_DEV_GPU_UTIL", kFirst, "1"));
