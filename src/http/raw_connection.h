@@ -78,6 +78,9 @@ class RawConnection {
     return true;
   }
 
+  // Bytes received and not yet handed out as an answer.
+  std::size_t received() const { return input_.size(); }
+
   // Whether the server closes without sending another byte.
   bool closed() { return input_.empty() && !receive(); }
 

@@ -60,7 +60,9 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
 }
 
 ApiGateway::~ApiGateway() {
-  server_.reset();  // no handler runs from here on
+  if (server_) server_->stop(std::chrono::milliseconds{0});
+  // What a reader still does belongs to a handler that waits for it, and so does the loop to which
+  // it will report: both are there until the server goes, after this.
   readers_.join();
 }
 

@@ -129,7 +129,8 @@ awaitable<Result<void>> stream_answer(ApiContext& context, std::shared_ptr<Telem
     if (last) co_return Result<void>();
     piece.clear();
     auto write = [&answer, &piece] { return answer->write(piece, kPieceSize); };
-    const auto written = co_await read_storage(context, write);
+    // Not refused, however many wait: it was let in when it began, and half an answer is none.
+    const auto written = co_await concurrency::async_offload(context.readers, write);
     if (!written) co_return written.error();
     last = *written;
   }
