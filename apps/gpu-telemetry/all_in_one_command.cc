@@ -22,15 +22,18 @@ class Lifetime {
   explicit Lifetime(services::AllInOne& service) : service_(service) {}
 
   // The end of the source, for --exit-at-end. Thread-safe.
-  void quit() {
-    asio::post(control_, [this] { begin_to_stop(); });
+  void quit(bool source_failed) {
+    asio::post(control_, [this, source_failed] {
+      source_failed_ = source_failed;
+      begin_to_stop();
+    });
   }
 
   int run() {
     wait_for_signal();
     control_.run();
     stopper_.join();
-    return drained_ ? kSuccess : kFailure;
+    return drained_ && !source_failed_ ? kSuccess : kFailure;
   }
 
  private:
@@ -61,6 +64,7 @@ class Lifetime {
   asio::signal_set signals_{control_, SIGINT, SIGTERM};
   std::thread stopper_;
   bool drained_ = false;
+  bool source_failed_ = false;
 };
 
 std::string api_url(const config::Settings& settings, std::uint16_t port) {
@@ -79,8 +83,8 @@ int run_all_in_one(const config::Settings& settings) {
     return kFailure;
   }
   Lifetime lifetime(**service);
-  (*service)->start([&] {
-    if (settings.exit_at_end) lifetime.quit();
+  (*service)->start([&](const Result<void>& source) {
+    if (settings.exit_at_end) lifetime.quit(!source);
   });
   const std::string url = api_url(settings, (*service)->port());
   observability::log_info(

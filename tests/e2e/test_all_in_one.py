@@ -1,5 +1,6 @@
 """All-in-one, from a file to the answers of its API, as a user runs it."""
 
+import gzip
 import json
 import os
 import signal
@@ -90,6 +91,14 @@ class FromFileToAnswers(WithFolder):
             self.assertEqual(pipeline.wait(), 0)
         with self.start(path) as pipeline:
             self.assertEqual(pipeline.values(), file_values(path))
+
+    def test_exit_at_end_fails_when_the_file_could_not_be_read_to_its_end(self):
+        path = simulate(self.folder / "fleet.csv", gpus=2, hosts=1, duration="20s")
+        cut = self.folder / "fleet.csv.gz"
+        cut.write_bytes(gzip.compress(path.read_bytes())[:-100])
+        with self.start(cut, EXIT_AT_END="true") as pipeline:
+            self.assertEqual(pipeline.wait(), 1)
+            self.assertIn("cannot be read any further", pipeline.log())
 
     def test_the_memory_queue_drains_before_the_process_ends(self):
         path = simulate(self.folder / "fleet.csv", duration="10m")

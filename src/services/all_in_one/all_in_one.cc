@@ -26,6 +26,9 @@ milliseconds time_left(SteadyTime deadline) {
   return std::max(milliseconds{0}, std::chrono::duration_cast<milliseconds>(left));
 }
 
+// For a stage of the drain that others follow: one that cannot end leaves them some of the time.
+milliseconds share_of_time_left(SteadyTime deadline) { return time_left(deadline) * 3 / 4; }
+
 }  // namespace
 
 AllInOne::AllInOne(const config::Settings& settings)
@@ -88,15 +91,16 @@ Result<void> AllInOne::open_source() {
   return {};
 }
 
-void AllInOne::start(std::function<void()> on_end) {
+void AllInOne::start(OnEnd on_end) {
   pipeline_thread_ = std::thread([this] {
     concurrency::name_this_thread("pipeline");
     pipeline_.run();
   });
   gateway_->start();
   collector_->start();
-  streamer_->start([this, on_end = std::move(on_end)](const Result<void>&) {
-    asio::co_spawn(pipeline_, wait_until_stored(on_end), asio::detached);
+  streamer_->start([this, on_end = std::move(on_end)](const Result<void>& source) {
+    const auto then = [on_end, source] { on_end(source); };
+    asio::co_spawn(pipeline_, wait_until_stored(then), asio::detached);
   });
 }
 
@@ -127,21 +131,21 @@ asio::awaitable<void> AllInOne::wait_until_stored(std::function<void()> then) {
   then();
 }
 
-bool AllInOne::drain_queue(SteadyTime deadline) {
+bool AllInOne::drain_queue(milliseconds longest) {
   auto stored = std::make_shared<std::promise<void>>();
   auto done = stored->get_future();
   asio::co_spawn(pipeline_, wait_until_stored([stored] { stored->set_value(); }), asio::detached);
-  return done.wait_for(time_left(deadline)) == std::future_status::ready;
+  return done.wait_for(longest) == std::future_status::ready;
 }
 
 bool AllInOne::stop() {
   const SteadyTime deadline = system_clock().steady_now() + settings_.shutdown_grace;
   health_.start_draining();
   log_info("draining: source, queue, storage, API");
-  streamer_->stop(time_left(deadline));
+  streamer_->stop(share_of_time_left(deadline));
   // What a durable queue holds is safe where it is; what is in memory has to get out.
-  bool drained = settings_.queue_engine != "memory" || drain_queue(deadline);
-  drained = collector_->stop(time_left(deadline)) && drained;
+  bool drained = settings_.queue_engine != "memory" || drain_queue(share_of_time_left(deadline));
+  drained = collector_->stop(share_of_time_left(deadline)) && drained;
   gateway_->stop(time_left(deadline));
   queue_->shut_down();
   pipeline_work_.reset();

@@ -28,9 +28,10 @@ class AllInOne {
   // stop() has returned, or start() was never called.
   ~AllInOne();
 
-  // `on_end` runs, on some thread, once the source has ended for good and everything that it said
-  // is stored.
-  void start(std::function<void()> on_end);
+  // `on_end` runs, on some thread, once the source has ended for good, or has failed as the result
+  // says, and everything that it said is stored.
+  using OnEnd = std::function<void(const Result<void>& source)>;
+  void start(OnEnd on_end);
 
   // Drains in the direction of the data: source, queue, storage, and the API last. Blocks, no
   // longer than the settings' shutdown_grace. What is left in a durable queue then stays there.
@@ -48,7 +49,7 @@ class AllInOne {
   Result<void> open_source();
   boost::asio::awaitable<bool> queue_is_empty();
   boost::asio::awaitable<void> wait_until_stored(std::function<void()> then);
-  bool drain_queue(SteadyTime deadline);
+  bool drain_queue(std::chrono::milliseconds longest);
 
   const config::Settings settings_;
   observability::Metrics metrics_;
