@@ -1,7 +1,7 @@
 # Libraries of the distribution. scripts/install-dependencies.sh names the packages.
 set(Boost_USE_STATIC_LIBS OFF)
 find_package(Threads REQUIRED)
-find_package(Boost 1.81 REQUIRED COMPONENTS system json url)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(OpenSSL REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(SQLite3 REQUIRED)

@@ -20,6 +20,7 @@ run    cmake                                        # build system, 3.22 or newe
 run    ninja-build                                  # runs the build
 run    git                                          # names the commit in `gpu-telemetry version`
 run    libboost1.81-dev|libboost-dev>=1.81          # Asio, Result
+run    libboost-json1.81-dev|libboost-json-dev>=1.81  # requests of the queue service
 run    libssl-dev                                   # digests
 run    zlib1g-dev                                   # gzip: CSV files, HTTP bodies
 run    libsqlite3-dev                               # catalogue of the embedded store

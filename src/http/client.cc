@@ -63,6 +63,7 @@ class PooledClient final : public Client, public std::enable_shared_from_this<Po
     const auto exchange =
         std::make_shared<Exchange>(strand, self->origin_, self->options_, request);
     const Finisher finisher{*exchange};
+    exchange->heed_hangup();
     Connection pooled = self->take_idle();
     if (pooled != nullptr) {
       exchange->use(std::move(pooled));
@@ -148,6 +149,27 @@ Result<Origin> Origin::parse(std::string_view url) {
   origin.authority = authority;
   origin.path_prefix = path;
   return origin;
+}
+
+void Hangup::hang_up() {
+  std::vector<std::function<void()>> then;
+  {
+    const std::lock_guard lock(mutex_);
+    hung_up_ = true;
+    then.swap(then_);
+  }
+  for (const auto& each : then) each();
+}
+
+void Hangup::on_hang_up(std::function<void()> then) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!hung_up_) {
+      then_.push_back(std::move(then));
+      return;
+    }
+  }
+  then();
 }
 
 Result<std::shared_ptr<Client>> Client::create(ClientOptions options,

@@ -4,8 +4,11 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "domain/duration.h"
 #include "domain/result.h"
@@ -21,6 +24,21 @@ struct ClientOptions {
   ByteSize max_response_size = 256_MiB;
 };
 
+// Ends requests early without breaking them off: their connections' sending halves are closed,
+// which tells the server that nobody waits any longer, and what it still answers is returned as
+// usual. Of a request that has not left yet, send() returns kCancelled. Thread-safe.
+class Hangup {
+ public:
+  void hang_up();
+  // For the client. `then` is called once, by hang_up() or at once when that was called already.
+  void on_hang_up(std::function<void()> then);
+
+ private:
+  std::mutex mutex_;
+  bool hung_up_ = false;
+  std::vector<std::function<void()>> then_;
+};
+
 struct ClientRequest {
   Method method = Method::kGet;
   std::string target = "/";  // path and query, encoded
@@ -30,6 +48,7 @@ struct ClientRequest {
   // Whether a connection that turns out closed before any byte of an answer may be replaced and the
   // request sent again. True only for requests that are safe to do twice.
   bool idempotent = true;
+  std::shared_ptr<Hangup> hangup;  // may be null
 };
 
 struct ClientResponse {
@@ -49,7 +68,7 @@ class Client {
                                                 boost::asio::any_io_executor executor);
   virtual ~Client() = default;
   // Any answer is a value, whatever its status. Errors: kUnavailable (no connection, time-out, cut
-  // answer), kFull (answer too large), kCorrupt (not HTTP).
+  // answer), kFull (answer too large), kCorrupt (not HTTP), kCancelled (hung up before it left).
   virtual boost::asio::awaitable<Result<ClientResponse>> send(ClientRequest request) = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/connect.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <utility>
@@ -69,6 +70,23 @@ void Exchange::arm(Time deadline) {
   timer_.async_wait(asio::bind_executor(strand_, std::move(expire)));
 }
 
+void Exchange::heed_hangup() {
+  if (request_.hangup == nullptr) return;
+  request_.hangup->on_hang_up([weak = weak_from_this(), strand = strand_] {
+    asio::post(strand, [weak] {
+      const auto self = weak.lock();
+      if (self == nullptr || self->finished_) return;
+      self->hung_up_ = true;
+      if (self->written_) self->close_sending_half();
+    });
+  });
+}
+
+void Exchange::close_sending_half() {
+  boost::system::error_code ignored;  // of a connection that is broken, as reading will find
+  if (connection_ != nullptr) connection_->socket.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
 void Exchange::finish() {
   finished_ = true;
   timer_.cancel();
@@ -123,10 +141,13 @@ StrandAwaitable<Result<void>> Exchange::connect() {
 
 StrandAwaitable<Result<ClientResponse>> Exchange::converse() {
   arm(end_);
-  reusable_ = closed_unanswered_ = false;
+  reusable_ = closed_unanswered_ = written_ = false;
   response_ = ClientResponse{};
+  if (hung_up_) co_return cancelled("the request was given up before it was sent");
   const Result<void> written = co_await write_request();
   if (!written) co_return written.error();
+  written_ = true;
+  if (hung_up_) close_sending_half();
   int interim = 0;
   do {
     const Result<void> head = co_await read_head();
@@ -139,7 +160,7 @@ StrandAwaitable<Result<ClientResponse>> Exchange::converse() {
 }
 
 std::unique_ptr<ClientConnection> Exchange::take_connection() {
-  if (!reusable_ || timed_out_ || !connection_->input.empty()) return nullptr;
+  if (!reusable_ || timed_out_ || hung_up_ || !connection_->input.empty()) return nullptr;
   return std::move(connection_);
 }
 

@@ -61,6 +61,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   StrandAwaitable<Result<ClientResponse>> converse();
   // The connection, when it is good for another request.
   std::unique_ptr<ClientConnection> take_connection();
+  // From here on the request's hang-up ends it.
+  void heed_hangup();
   // No more than the timer's last call comes after this.
   void finish();
 
@@ -69,6 +71,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
  private:
   void arm(Time deadline);
+  void close_sending_half();
   Error broken(std::string_view doing, const boost::system::error_code& error) const;
   Error refused(const HeadProblem& problem) const;
   Error too_large() const;
@@ -93,6 +96,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   bool timed_out_ = false;
   bool closed_unanswered_ = false;
   bool reusable_ = false;
+  bool hung_up_ = false;
+  bool written_ = false;
   std::unique_ptr<ClientConnection> connection_;
   std::string head_;
   StatusLine status_;

@@ -44,7 +44,25 @@ class QueryParameters {
   std::vector<std::pair<std::string, std::string>> entries_;
 };
 
-// Lives as long as its handler runs.
+// What can make an answer pointless or urgent while its handler, or its stream, is at work. Belongs
+// to the request's connection and is used on its thread.
+class Interruption {
+ public:
+  enum class Why {
+    kNone,
+    kClientLeft,   // it closed the connection or its sending half, or the connection broke
+    kServerStops,  // the server drains: whoever waits should answer what there is
+  };
+  virtual ~Interruption() = default;
+  virtual Why why() const = 0;
+  // Calls `then` once, from the connection's loop and never from within this call, when there is a
+  // reason; at the loop's next turn when there is one already. Takes the place of what was there;
+  // null: nothing is called. What is still there when the answer ends is forgotten. While a client
+  // has sent bytes of a further request, its leaving shows only in the next write.
+  virtual void notify(std::function<void()> then) = 0;
+};
+
+// Lives as long as its handler runs, and the stream of its response.
 struct Request {
   Method method = Method::kGet;
   std::string path;  // percent-decoded, starts with '/'
@@ -58,6 +76,8 @@ struct Request {
   // From X-Request-Id when the client sent a sane one (at most 128 of [A-Za-z0-9._-]), else made
   // up.
   std::string id;
+  // Never null in a handler that a server calls.
+  Interruption* interruption = nullptr;
 
   std::string_view path_parameter(std::string_view name) const;
 };

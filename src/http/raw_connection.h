@@ -54,7 +54,9 @@ class RawConnection {
     connected_ =
         ::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   }
-  ~RawConnection() { ::close(descriptor_); }
+  ~RawConnection() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
   RawConnection(const RawConnection&) = delete;
   RawConnection& operator=(const RawConnection&) = delete;
 
@@ -67,6 +69,15 @@ class RawConnection {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     return true;
+  }
+
+  // The server sees the end of what comes, and may still answer.
+  void finish_sending() { ::shutdown(descriptor_, SHUT_WR); }
+  // The server sees a broken connection.
+  void reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::close(std::exchange(descriptor_, -1));
   }
 
   // False at the end of the stream, a reset or after 20 s without a byte.

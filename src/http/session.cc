@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <exception>
 #include <utility>
 
@@ -62,11 +63,13 @@ void Session::arm(std::chrono::milliseconds timeout) {
 
 void Session::drain() {
   if (phase_ == Phase::kIdle) stream_.cancel();
+  tell_interrupted();
 }
 
 void Session::cut() {
   cut_ = true;
   stream_.close();
+  tell_interrupted();
   cancellation_.emit(asio::cancellation_type::terminal);
 }
 
@@ -108,13 +111,22 @@ asio::awaitable<bool> Session::serve() {
   if (!failure_) co_await handle();
   if (cut_) {
     error_ = "the server stopped";
+    end_answer();
     record();
     co_return false;
   }
   co_return co_await respond();
 }
 
+// Takes the handler's function away with the handler: what it refers to is gone then.
+struct ForgetOnReturn {
+  std::function<void()>& function;
+  ~ForgetOnReturn() { function = nullptr; }
+};
+
 asio::awaitable<void> Session::handle() {
+  const ForgetOnReturn forget{notify_};
+  request_.interruption = this;
   if (route_ == nullptr) {
     response_ = allow_.empty() ? problem(404, "there is no such resource")
                                : problem(405, "this resource answers only " + allow_);
@@ -173,10 +185,64 @@ asio::awaitable<bool> Session::respond() {
   prepare_response();
   bool good = co_await send();
   if (good && with_stream_) good = co_await stream_body();
+  end_answer();
   record();
   if (head_.capacity() > kKeptCapacity) head_ = std::string();
   response_ = Response{};
   co_return good && !close_;
+}
+
+Interruption::Why Session::why() const {
+  if (client_left_) return Why::kClientLeft;
+  return cut_ || worker_.draining() ? Why::kServerStops : Why::kNone;
+}
+
+void Session::notify(std::function<void()> then) {
+  notify_ = std::move(then);
+  if (notify_ == nullptr) return;
+  if (why() == Why::kNone) {
+    watch();
+    return;
+  }
+  asio::post(worker_.context(), [self = shared_from_this(), answer = answer_] {
+    if (self->answer_ == answer) self->tell_interrupted();
+  });
+}
+
+void Session::tell_interrupted() {
+  const std::function<void()> then = std::exchange(notify_, nullptr);
+  if (then) then();
+}
+
+// Nothing is read while an answer is made, so the end of the client's stream has to be looked for.
+void Session::watch() {
+  if (watched_ == answer_) return;
+  watched_ = answer_;
+  stream_.when_readable(
+      [self = shared_from_this(), answer = answer_](const boost::system::error_code& error) {
+        self->on_readable(answer, error);
+      });
+}
+
+void Session::on_readable(std::uint64_t answer, const boost::system::error_code& error) {
+  if (error || answer != answer_) return;
+  switch (stream_.peek()) {
+    case TcpStream::Peek::kBytes:
+      return;  // of the next request, which is read when its turn comes
+    case TcpStream::Peek::kNothing:
+      watched_ = 0;
+      watch();
+      return;
+    case TcpStream::Peek::kEnd:
+      client_left_ = true;
+      tell_interrupted();
+  }
+}
+
+void Session::end_answer() {
+  notify_ = nullptr;
+  if (watched_ == answer_) stream_.cancel();
+  ++answer_;
 }
 
 void Session::record() {
@@ -247,6 +313,7 @@ class Session::StreamWriter final : public BodyWriter {
 };
 
 asio::awaitable<bool> Session::stream_body() {
+  const ForgetOnReturn forget{notify_};
   StreamWriter writer(*this);
   bool written = false;
   try {

@@ -26,7 +26,9 @@ namespace gpu_telemetry::http {
 class Worker;
 
 // Lives on its worker's thread. Whoever holds it keeps it until run() has ended.
-class Session final : public DeadlineWheel::Entry, public std::enable_shared_from_this<Session> {
+class Session final : public DeadlineWheel::Entry,
+                      public std::enable_shared_from_this<Session>,
+                      private Interruption {
  public:
   enum class Welcome { kServe, kRefuse };  // kRefuse: says 503 and closes
 
@@ -34,7 +36,8 @@ class Session final : public DeadlineWheel::Entry, public std::enable_shared_fro
   ~Session() override;
 
   boost::asio::awaitable<void> run();
-  // Ends run() when it waits for a request and none has begun.
+  // Ends run() when it waits for a request and none has begun; a handler that wants to know is
+  // told.
   void drain();
   // Closes the connection; a handler that still runs is cancelled at what it waits for.
   void cut();
@@ -52,6 +55,14 @@ class Session final : public DeadlineWheel::Entry, public std::enable_shared_fro
   void on_deadline() override;
   void arm(std::chrono::milliseconds timeout);
   void disarm() { DeadlineWheel::clear(*this); }
+
+  // Interruption.
+  Why why() const override;
+  void notify(std::function<void()> then) override;
+  void watch();
+  void on_readable(std::uint64_t answer, const boost::system::error_code& error);
+  void tell_interrupted();
+  void end_answer();
 
   // Reading. Each says in failure_ what to answer, if anything, when it returns false.
   boost::asio::awaitable<bool> read_head();
@@ -114,7 +125,11 @@ class Session final : public DeadlineWheel::Entry, public std::enable_shared_fro
   std::string head_;
   Output output_;
   std::uint64_t bytes_sent_ = 0;
-  std::string_view error_;  // why the answer is incomplete
+  std::string_view error_;        // why the answer is incomplete
+  std::function<void()> notify_;  // who wants to know that the answer is interrupted
+  bool client_left_ = false;
+  std::uint64_t answer_ = 1;   // counts them
+  std::uint64_t watched_ = 0;  // the answer during which the client's end is watched
 };
 
 }  // namespace gpu_telemetry::http

@@ -1,11 +1,14 @@
 // The byte stream under a session. Another kind (TLS) has these members too.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <utility>
 
 namespace gpu_telemetry::http {
@@ -41,6 +44,21 @@ class TcpStream {
   bool has_input() {
     boost::system::error_code error;
     return socket_.available(error) > 0 && !error;
+  }
+
+  // Calls `then(error_code)` when there is something to read: bytes, the end or an error.
+  template <class Then>
+  void when_readable(Then then) {
+    socket_.async_wait(Socket::wait_read, std::move(then));
+  }
+  enum class Peek { kNothing, kBytes, kEnd };  // kEnd: also of a broken connection
+  Peek peek() {
+    char byte = 0;
+    const ssize_t size =
+        ::recv(socket_.native_handle(), &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+    if (size > 0) return Peek::kBytes;
+    const bool nothing = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    return nothing ? Peek::kNothing : Peek::kEnd;
   }
 
   // Ends what is awaited with operation_aborted.
