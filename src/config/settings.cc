@@ -213,6 +213,12 @@ Result<CommandLine> parse_settings(Command command, const std::vector<std::strin
                    " is not acceptable: expected less than SHARD_COUNT=" +
                    std::to_string(settings.shard_count));
   }
+  // Leases are extended every third of it; the queue extends none by more than a day.
+  if (settings.visibility_timeout < std::chrono::seconds{1} ||
+      settings.visibility_timeout > std::chrono::hours{24}) {
+    return invalid("VISIBILITY_TIMEOUT=" + format_duration(settings.visibility_timeout) +
+                   " is not acceptable: expected 1s to 24h");
+  }
   return line;
 }
 

@@ -115,6 +115,15 @@ TEST(Settings, AShardMustBeOneOfTheCount) {
   EXPECT_THAT(line.error().message, HasSubstr("SHARD_INDEX=2"));
 }
 
+TEST(Settings, LeasesLastNoLongerThanTheQueueExtendsThem) {
+  for (const std::string text : {"0", "999ms", "25h"}) {
+    const auto line = parse({"--visibility-timeout", text});
+    ASSERT_FALSE(line) << text;
+    EXPECT_THAT(line.error().message, HasSubstr("expected 1s to 24h"));
+  }
+  EXPECT_TRUE(parse({"--visibility-timeout", "24h"}));
+}
+
 TEST(Settings, SimulateHasShortNamesForItsFleet) {
   const auto line =
       parse({"--gpus", "8", "--hosts", "2", "--seed", "9", "--interval", "5s"}, {}, kSimulate);

@@ -27,10 +27,12 @@ namespace gpu_telemetry::services::testing {
 // One thread that runs a context, as in a real process.
 class RunningContext {
  public:
-  ~RunningContext() {
+  ~RunningContext() { stop(); }
+  // Runs nothing any more.
+  void stop() {
     work_.reset();
     context_.stop();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   boost::asio::any_io_executor executor() { return context_.get_executor(); }
 

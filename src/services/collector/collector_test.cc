@@ -179,6 +179,21 @@ TEST_F(CollectorTest, StopsAfterTheWritesInFlightAreAcknowledged) {
   EXPECT_EQ(storage_.samples().size(), 1u);
 }
 
+TEST_F(CollectorTest, MayGoAfterItsTimeToStopRanOutInTheMiddleOfAWrite) {
+  RunningContext context;
+  Collector collector({}, *queue_, storage_, storage_, wire::batch_codec(), system_clock(),
+                      metrics_, context.executor());
+  storage_.hold(true);
+  publish(1);
+  collector.start();
+  storage_.wait_for_writes(1);
+  EXPECT_FALSE(collector.stop(milliseconds{0}));
+  EXPECT_EQ(group().acked_total, 0u);
+  queue_->shut_down();  // which lets go of the fetch that waits in it
+  context.stop();
+  storage_.hold(false);
+}
+
 TEST_F(CollectorTest, StopsAtOnceWhenTheQueueIsEmpty) {
   start();
   EXPECT_TRUE(collector_->stop(seconds{30}));
