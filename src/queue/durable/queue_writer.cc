@@ -208,7 +208,12 @@ void QueueWriter::run() {
 
 void QueueWriter::write(Batch& batch) {
   const std::uint64_t segment_before = log_->segments().back();
-  const Result<void> outcome = append(batch);
+  Result<void> outcome = append(batch);
+  // What was consumed meanwhile may be the space that is missing. What was appended in part is
+  // appended again: a reader skips changes that it has.
+  if (!outcome && outcome.error().code == ErrorCode::kFull && remove_unused()) {
+    outcome = append(batch);
+  }
   if (!outcome) {
     // What could not be written is missing from the log, until a checkpoint has it.
     checkpoint_wanted_ = true;
@@ -290,27 +295,44 @@ void QueueWriter::finish(Batch& batch, const Result<void>& outcome) {
       message->place = item.segment;
       live_[item.segment] += message->size;
     }
-    for (const Publish& publish : batch.publishes) {
-      if (outcome) {
+    for (Publish& publish : batch.publishes) {
+      if (!outcome) publish.failure = outcome.error();
+      if (!publish.failure) {
         ledger.commit(publish.topic, publish.first, publish.end);
-      } else {
-        ledger.withdraw(publish.topic, publish.first, publish.end);
+        continue;
       }
+      ledger.withdraw(publish.topic, publish.first, publish.end);
+      checkpoint_wanted_ = true;
+      fail_repetitions(publish);
     }
   });
-  for (const Publish& publish : batch.publishes) publish.completion->complete(outcome);
+  for (const Publish& publish : batch.publishes) {
+    publish.completion->complete(publish.failure ? Result<void>(*publish.failure) : outcome);
+  }
   for (const auto& completion : batch.completions) completion->complete(outcome);
+}
+
+// While a batch is written, its messages are found by their ids already. Who came with such an id,
+// and waits in the next batch, must not be told that the message is safe when it was withdrawn.
+void QueueWriter::fail_repetitions(const Publish& withdrawn) {
+  const std::lock_guard lock(mutex_);
+  for (Publish& waiting : pending_.publishes) {
+    if (waiting.repeats && waiting.topic == withdrawn.topic) waiting.failure = withdrawn.failure;
+  }
 }
 
 // --- giving space back
 
-// A segment with no held message in it is not needed: the checkpoint that opens the next one, which
-// the log has synced, has the rest.
 void QueueWriter::reclaim() {
+  if (const auto segment = segment_to_move(log_->segments())) (void)move_forward(*segment);
+  (void)remove_unused();
+}
+
+// A segment with no held message in it is not needed: the checkpoint that opens the next one, which
+// the log has synced, has the rest. Returns whether there was one.
+bool QueueWriter::remove_unused() {
   const std::vector<std::uint64_t> segments = log_->segments();
-  if (const auto segment = segment_to_move(segments)) {
-    if (auto ok = move_forward(*segment); !ok) return;
-  }
+  bool removed_any = false;
   std::vector<std::uint64_t> unused;
   engine_->run_always([&](Ledger&, Now) {
     for (const std::uint64_t segment : segments) {
@@ -322,11 +344,14 @@ void QueueWriter::reclaim() {
     }
   });
   for (const std::uint64_t segment : unused) {
-    if (auto ok = log_->remove_segment(segment); !ok) {
+    if (auto ok = log_->remove_segment(segment); ok) {
+      removed_any = true;
+    } else {
       limiter_.log(observability::LogLevel::kWarn, "A segment of the queue's log stays",
                    {{"error", ok.error().message}});
     }
   }
+  return removed_any;
 }
 
 // One that is under a quarter live and not the newest full one, which may still empty by itself.

@@ -77,6 +77,8 @@ class QueueWriter final : public LedgerJournal {
     std::uint64_t first = 0;
     std::uint64_t end = 0;
     bool repeats = false;  // answers with messages that are not its own
+    // Of the publish that it may repeat a message of, and that was withdrawn.
+    std::optional<Error> failure;
     std::shared_ptr<SyncCompletion> completion;
   };
   struct Batch {
@@ -100,7 +102,9 @@ class QueueWriter final : public LedgerJournal {
   Result<void> append_some(Batch& batch, std::size_t first, std::size_t end);
   Result<void> append_checkpoint();
   void finish(Batch& batch, const Result<void>& outcome);
+  void fail_repetitions(const Publish& withdrawn);
   void reclaim();
+  bool remove_unused();
   Result<void> move_forward(std::uint64_t segment);
   std::optional<std::uint64_t> segment_to_move(const std::vector<std::uint64_t>& segments);
 
