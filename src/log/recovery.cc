@@ -78,6 +78,8 @@ class Recoverer {
     }
     segment.is_writable = is_last && scan.header_is_valid && scan.gaps.empty();
     segment.end = scan.end;
+    segment.durable =
+        was_being_written ? std::min<std::uint64_t>(scan.durable_below, scan.end) : scan.end;
     if (torn != 0) {
       // Zeros again, so that what was torn can never look valid behind a later record.
       const std::uint64_t reserved = scan.reserved_size;

@@ -18,7 +18,8 @@ struct RecoveredSegment {
   // Of the last segment only, which goes on being written:
   std::uint32_t generation = 0;
   std::uint64_t reserved_size = 0;
-  std::uint64_t end = 0;  // where the next record goes
+  std::uint64_t end = 0;      // where the next record goes
+  std::uint64_t durable = 0;  // below it everything was synced before; behind it nobody knows
   bool is_writable = false;
 };
 

@@ -256,6 +256,80 @@ INSTANTIATE_TEST_SUITE_P(Cuts, PowerCutTest,
                                          io::PowerCut::kKeepSomeWrites,
                                          io::PowerCut::kTearSectors));
 
+// An owner as the durable queue is one: state is a set of open numbers, each segment begins with
+// all of it, and what lies before the current segment is released.
+TEST_P(PowerCutTest, AtAnyOperationAnOwnerThatReleasesBehindCheckpointsKeepsItsState) {
+  for (std::uint64_t cut_at = 1;; ++cut_at) {
+    files_ = std::make_unique<io::SimulatedFileSystem>();
+    std::set<std::string> state;
+    auto small = options();
+    small.segment_size = 4_KiB;
+    small.segment_preamble = [&state] {
+      std::string all;
+      for (const std::string& each : state) all += each + ";";
+      return std::vector<std::pair<std::uint8_t, std::string>>{{2, all}};
+    };
+    const auto apply = [&state](const Record& record) -> Result<void> {
+      const std::string payload(record.payload);
+      if (record.type == 2) {
+        state.clear();
+        for (std::size_t at = 0; at < payload.size(); at = payload.find(';', at) + 1) {
+          state.insert(payload.substr(at, payload.find(';', at) - at));
+        }
+      } else if (payload[0] == '-') {
+        state.erase(payload.substr(1, payload.find('.') - 1));
+      } else {
+        state.insert(payload.substr(1, payload.find('.') - 1));
+      }
+      return {};
+    };
+    std::set<std::string> acknowledged;
+    std::string attempted;  // the change whose answer never came
+    const auto change = [&](SegmentLog& log, char what, const std::string& name) {
+      attempted = name;
+      if (!log.append(1, what + name + '.' + std::string(700, ' '), Durability::kSync)) {
+        return false;
+      }
+      // As in the queue, the state changes before the next record and after the last.
+      what == '+' ? (void)state.insert(name) : (void)state.erase(name);
+      acknowledged = state;
+      attempted.clear();
+      return true;
+    };
+    const auto run = [&] {
+      for (int session = 0; session < 2; ++session) {
+        state.clear();
+        auto log = SegmentLog::open(small, apply);
+        if (!log) return;
+        for (int i = 0; i < 14; ++i) {
+          const std::string name = std::to_string(session * 100 + i);
+          if (!change(**log, '+', name)) return;
+          if (i % 3 == 1 && !change(**log, '-', name)) return;
+          if (!(*log)->release_before((*log)->segments().back())) return;
+        }
+      }
+    };
+    files_->cut_at(cut_at);
+    run();
+    const bool was_cut = files_->is_off();
+    files_->reboot(GetParam(), cut_at);
+    for (int opening = 0; opening < 2; ++opening) {
+      state.clear();
+      auto log = SegmentLog::open(small, apply, &report_);
+      ASSERT_TRUE(log) << log.error();
+      ASSERT_TRUE(report_.damage.empty()) << "cut at " << cut_at << ": " << report_.damage[0];
+      state.erase(attempted);
+      std::set<std::string> expected = acknowledged;
+      expected.erase(attempted);
+      ASSERT_EQ(state, expected) << "cut at " << cut_at;
+    }
+    if (!was_cut) {
+      EXPECT_GT(cut_at, 60U);
+      break;
+    }
+  }
+}
+
 TEST_F(RecoveryTest, APowerCutDuringRecoveryIsRecoveredFromToo) {
   for (std::uint64_t cut_at = 1;; ++cut_at) {
     files_ = std::make_unique<io::SimulatedFileSystem>();

@@ -48,6 +48,7 @@ class SegmentLogImpl final : public SegmentLog {
 
   // Continues where recovery ended. Called once, before anything else.
   Result<void> start(const Recovery& recovery);
+  Result<void> write_again(std::uint64_t begin, std::uint64_t end);
 
   Result<Position> append(std::uint8_t type, std::string_view payload,
                           Durability durability) override {
@@ -134,6 +135,9 @@ Result<void> SegmentLogImpl::start(const Recovery& recovery) {
     sizes_[segment.number] = segment.file_size;
   }
   next_number_ = recovery.largest_number + 1;
+  // What a killed process wrote, names included, may be in the page cache only; from here on it
+  // counts as durable.
+  if (auto synced = files_.sync_directory(options_.directory); !synced) return synced;
   Lock lock(mutex_);
   if (recovery.segments.empty() || !recovery.segments.back().is_writable) {
     return open_next(lock, 0);
@@ -149,8 +153,25 @@ Result<void> SegmentLogImpl::start(const Recovery& recovery) {
   current_.is_empty = last.end == kSegmentHeaderSize;
   current_.end = last.end;
   current_.durable = last.end;
-  // What a killed process wrote may be in the page cache only; from here on it counts as durable.
+  if (auto written = write_again(last.durable, last.end); !written) return written;
   return current_.file->sync_data();
+}
+
+// A process whose sync failed, and that was then ended, leaves records that are readable and yet
+// not on the device, and that the system thinks it has written: a sync alone does nothing for them.
+Result<void> SegmentLogImpl::write_again(std::uint64_t begin, std::uint64_t end) {
+  constexpr std::uint64_t kAtOnce = 1 << 20;
+  std::string bytes;
+  while (begin < end) {
+    bytes.resize(std::min(kAtOnce, end - begin));
+    const auto read = current_.file->read_at(begin, bytes.data(), bytes.size());
+    if (!read) return read.error();
+    if (*read != bytes.size()) return corrupt(path_of(current_.number) + ": has become shorter");
+    const std::string_view piece = bytes;
+    if (auto written = current_.file->write_at(begin, {&piece, 1}); !written) return written;
+    begin += bytes.size();
+  }
+  return {};
 }
 
 SegmentLogImpl::~SegmentLogImpl() {

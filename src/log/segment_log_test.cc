@@ -322,5 +322,45 @@ TEST_F(SegmentLogTest, ADiskFullWhenReopenedIsFullAtTheFirstAppend) {
   EXPECT_EQ(replay(), (Payloads{"first", "third"}));
 }
 
+// A process killed between creating a segment and syncing the folder leaves the name in the page
+// cache only; the next one finds the segment and takes it for its own.
+TEST_F(SegmentLogTest, ASegmentWhoseNameWasNeverSyncedIsSafeOnceTheLogIsOpen) {
+  std::string content;
+  {
+    auto log = open();
+    append(*log, "first");
+  }
+  content = *io::read_file(*files_, segment(1), 1 << 20);
+  files_ = std::make_unique<io::SimulatedFileSystem>();
+  ASSERT_TRUE(files_->create_directories("/log"));
+  auto file = files_->open(segment(1), io::OpenMode::kCreate);
+  ASSERT_TRUE(file);
+  const std::string_view bytes = content;
+  ASSERT_TRUE((*file)->write_at(0, {&bytes, 1}));
+  ASSERT_TRUE((*file)->sync_data());
+
+  auto log = open();
+  append(*log, "second");
+  kill(std::move(log), io::PowerCut::kDropUnsynced);
+  EXPECT_EQ(replay(), (Payloads{"first", "second"}));
+}
+
+// What a failed sync left is still readable, and so it is replayed; from then on it must be safe.
+TEST_F(SegmentLogTest, WhatIsReplayedAfterAFailedSyncSurvivesThePower) {
+  {
+    auto log = open();
+    append(*log, "synced");
+    files_->fail_sync(1);
+    EXPECT_FALSE(log->append(1, "not synced", Durability::kSync));
+  }
+  Payloads replayed;
+  auto log = open(&replayed);
+  EXPECT_EQ(replayed, (Payloads{"synced", "not synced"}));
+  append(*log, "after");
+  kill(std::move(log), io::PowerCut::kDropUnsynced);
+  EXPECT_EQ(replay(), (Payloads{"synced", "not synced", "after"}));
+  EXPECT_TRUE(report_.damage.empty());
+}
+
 }  // namespace
 }  // namespace gpu_telemetry::log
