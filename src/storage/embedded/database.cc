@@ -89,6 +89,11 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
       "PRAGMA cell_size_check=ON;"
       "PRAGMA cache_size=-4096;");
   if (!set_up) return set_up.error();
+  // A process whose commit could not be synced, and that was then ended, leaves a log that is
+  // readable and yet not on the device. Copying it writes and syncs anew all that is read from here
+  // on. A full disk does not keep the store from being read.
+  const auto copied = database->execute("PRAGMA wal_checkpoint(TRUNCATE);");
+  if (!copied && copied.error().code != ErrorCode::kFull) return copied.error();
   return database;
 }
 

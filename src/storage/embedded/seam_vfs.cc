@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +12,11 @@
 #include <string_view>
 
 namespace gpu_telemetry::storage::embedded {
+
+struct SeamVfs::State {
+  io::FileSystem& files;
+  std::atomic<bool> sync_failed{false};
+};
 
 namespace {
 
@@ -22,7 +28,7 @@ std::string folder_of(const std::string& path) {
 }
 
 struct OpenFile {
-  io::FileSystem* files = nullptr;
+  SeamVfs::State* vfs = nullptr;
   std::unique_ptr<io::File> file;
   std::string path;
   // Its entry in the folder is not durable yet: synced with the first sync of the file itself.
@@ -57,6 +63,7 @@ int read_from(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
 }
 
 int write_to(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
+  if (open_file(file).vfs->sync_failed) return SQLITE_IOERR_WRITE;
   const std::string_view piece(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
   const auto written =
       open_file(file).file->write_at(static_cast<std::uint64_t>(offset), {&piece, 1});
@@ -64,15 +71,24 @@ int write_to(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offs
 }
 
 int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
+  if (open_file(file).vfs->sync_failed) return SQLITE_IOERR_TRUNCATE;
   const auto done = open_file(file).file->truncate(static_cast<std::uint64_t>(size));
   return done ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
 }
 
 int sync_file(sqlite3_file* file, int) {
   OpenFile& open = open_file(file);
-  if (!open.file->sync_data()) return SQLITE_IOERR_FSYNC;
+  std::atomic<bool>& failed = open.vfs->sync_failed;
+  if (failed) return SQLITE_IOERR_FSYNC;
+  if (!open.file->sync_data()) {
+    failed = true;
+    return SQLITE_IOERR_FSYNC;
+  }
   if (!open.is_new) return SQLITE_OK;
-  if (!open.files->sync_directory(folder_of(open.path))) return SQLITE_IOERR_DIR_FSYNC;
+  if (!open.vfs->files.sync_directory(folder_of(open.path))) {
+    failed = true;
+    return SQLITE_IOERR_DIR_FSYNC;
+  }
   open.is_new = false;
   return SQLITE_OK;
 }
@@ -115,9 +131,8 @@ const sqlite3_io_methods& file_methods() {
   return methods;
 }
 
-io::FileSystem& file_system(sqlite3_vfs* vfs) {
-  return *static_cast<io::FileSystem*>(vfs->pAppData);
-}
+SeamVfs::State& state_of(sqlite3_vfs* vfs) { return *static_cast<SeamVfs::State*>(vfs->pAppData); }
+io::FileSystem& file_system(sqlite3_vfs* vfs) { return state_of(vfs).files; }
 
 int open_path(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags, int* out_flags) {
   auto* const file = reinterpret_cast<SeamFile*>(out);
@@ -125,7 +140,7 @@ int open_path(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags, 
   if (name == nullptr) return SQLITE_CANTOPEN;
   io::FileSystem& files = file_system(vfs);
   auto open = std::make_unique<OpenFile>();
-  open->files = &files;
+  open->vfs = &state_of(vfs);
   open->path = name;
   const bool may_create = (flags & SQLITE_OPEN_CREATE) != 0;
   const auto mode =
@@ -144,13 +159,17 @@ int open_path(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags, 
 }
 
 int delete_path(sqlite3_vfs* vfs, const char* name, int sync_folder) {
+  if (state_of(vfs).sync_failed) return SQLITE_IOERR_DELETE;
   io::FileSystem& files = file_system(vfs);
   const auto removed = files.remove(name);
   if (!removed) {
     return removed.error().code == ErrorCode::kNotFound ? SQLITE_IOERR_DELETE_NOENT
                                                         : SQLITE_IOERR_DELETE;
   }
-  if (sync_folder != 0 && !files.sync_directory(folder_of(name))) return SQLITE_IOERR_DIR_FSYNC;
+  if (sync_folder != 0 && !files.sync_directory(folder_of(name))) {
+    state_of(vfs).sync_failed = true;
+    return SQLITE_IOERR_DIR_FSYNC;
+  }
   return SQLITE_OK;
 }
 
@@ -188,6 +207,7 @@ int last_error(sqlite3_vfs*, int, char*) { return 0; }
 
 SeamVfs::SeamVfs(io::FileSystem& files)
     : name_(fmt::format("gpu-telemetry-{}", static_cast<const void*>(this))),
+      state_(new State{files}),
       vfs_(std::make_unique<sqlite3_vfs>()) {
   sqlite3_initialize();
   *vfs_ = sqlite3_vfs{};
@@ -195,7 +215,7 @@ SeamVfs::SeamVfs(io::FileSystem& files)
   vfs_->szOsFile = sizeof(SeamFile);
   vfs_->mxPathname = kLongestPath;
   vfs_->zName = name_.c_str();
-  vfs_->pAppData = &files;
+  vfs_->pAppData = state_.get();
   vfs_->xOpen = open_path;
   vfs_->xDelete = delete_path;
   vfs_->xAccess = access_path;

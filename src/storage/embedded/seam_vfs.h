@@ -14,8 +14,14 @@ namespace gpu_telemetry::storage::embedded {
 // locks and no shared memory: connections use `locking_mode=EXCLUSIVE`, and the store's LOCK keeps
 // others out. Temporary files are refused: connections use `temp_store=MEMORY`. Connections are
 // closed before it is destroyed.
+//
+// After a failed sync of a file or folder it lets nothing more be written, because the system may
+// have dropped what it reported only once: a commit that seemed to follow would lie behind a hole.
+// Reading goes on.
 class SeamVfs {
  public:
+  struct State;  // internal
+
   explicit SeamVfs(io::FileSystem& files);
   ~SeamVfs();
   SeamVfs(const SeamVfs&) = delete;
@@ -25,6 +31,7 @@ class SeamVfs {
 
  private:
   std::string name_;
+  std::unique_ptr<State> state_;
   std::unique_ptr<sqlite3_vfs> vfs_;
 };
 

@@ -112,6 +112,51 @@ TEST_P(StorePowerCut, AtAnyOperationLosesNothingThatWasAcknowledged) {
   EXPECT_GT(cuts, 100u);
 }
 
+// A disk that fails without the power: after the fault the store may refuse, but what it accepted
+// before or after is there when it is opened again.
+struct Fault {
+  const char* name;
+  void (*arrange)(io::SimulatedFileSystem&, std::uint64_t nth);
+  std::uint64_t most;
+};
+
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+
+class StoreFault : public testing::TestWithParam<Fault> {};
+
+TEST_P(StoreFault, AtAnyOperationLosesNothingThatWasAcknowledged) {
+  for (std::uint64_t n = 1; n <= GetParam().most; ++n) {
+    SimulatedStore simulated;
+    simulated.options().retention = std::chrono::milliseconds{0};
+    Promised promised;
+    GetParam().arrange(simulated.disk(), n);
+    run(simulated, promised);
+    simulated.disk().cut();
+    simulated.close();
+    simulated.disk().reboot(io::PowerCut::kDropUnsynced, n);
+    SCOPED_TRACE(std::string(GetParam().name) + " " + std::to_string(n));
+    expect_kept(simulated, promised);
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    What, StoreFault,
+    testing::Values(
+        Fault{"sync", [](io::SimulatedFileSystem& disk, std::uint64_t n) { disk.fail_sync(n); },
+              120},
+        Fault{"folder_sync",
+              [](io::SimulatedFileSystem& disk, std::uint64_t n) { disk.fail_directory_sync(n); },
+              60},
+        Fault{"write", [](io::SimulatedFileSystem& disk, std::uint64_t n) { disk.fail_write(n); },
+              200},
+        Fault{"space",
+              [](io::SimulatedFileSystem& disk, std::uint64_t n) {
+                disk.set_free_space((n - 1) * 8192);
+              },
+              150}),
+    [](const auto& instance) { return instance.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(What, StorePowerCut,
                          testing::Values(io::PowerCut::kDropUnsynced, io::PowerCut::kKeepAll,
                                          io::PowerCut::kKeepSomeWrites,
