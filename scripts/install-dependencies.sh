@@ -24,6 +24,7 @@ run    libboost-json1.81-dev|libboost-json-dev>=1.81  # requests of the queue se
 run    libssl-dev                                   # digests
 run    zlib1g-dev                                   # gzip: CSV files, HTTP bodies
 run    libsqlite3-dev                               # catalogue of the embedded store
+run    libhiredis-dev                               # RESP, for the queue on Redis
 run    libfmt-dev                                   # beneath spdlog
 run    libspdlog-dev                                # logs
 run    prometheus-cpp-dev                           # metrics
@@ -32,6 +33,7 @@ run    libgmock-dev
 test   libbenchmark-dev                             # benchmarks are compiled with the tests
 test   python3                                      # lints, end-to-end tests
 test   curl                                         # end-to-end tests
+test   redis-server                                 # the queue on Redis, tested on a real one
 test   clang-19                                     # thread-safety analysis, fuzz targets
 test   libclang-rt-19-dev                           # libFuzzer and the sanitizers
 test   clang-format-19                              # one version, because they differ
