@@ -28,7 +28,8 @@ struct CsvSourceOptions {
   bool loop = false;
   // kNow: each distinct timestamp of a pass is one scrape time, stamped when its first row is read,
   // strictly increasing over all passes; read faster than one a millisecond, the source waits for
-  // the clock rather than be ahead of it by much more than a second. kSource: the file's own times, again and again in a loop.
+  // the clock rather than be ahead of it by much more than a second. kSource: the file's own times,
+  // again and again in a loop.
   TimestampMode timestamp_mode = TimestampMode::kNow;
   Shard shard;
   // Rows are regrouped by GPU within so many rows, or so much time when they come slowly. More rows
