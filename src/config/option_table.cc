@@ -29,7 +29,7 @@ const auto kTable = std::to_array<Option>({
      "Pause between published batches of a file; 0 for none", kServices},
     {"loop-mode", "LOOP_MODE", &S::loop_mode, "true", "true|false",
      "Start the file again when it has ended", kServices},
-    {"streamer-batch-size", "STREAMER_BATCH_SIZE", &S::streamer_batch_size, "100", "1..100000",
+    {"streamer-batch-size", "STREAMER_BATCH_SIZE", &S::streamer_batch_size, "100", "1..10000",
      "Rows in one message; more is faster and delays the first of them", kServices, "batch-size",
      "BATCH_SIZE", kAllInOne},
     {"shard-index", "SHARD_INDEX", &S::shard_index, "0", "0..65535",

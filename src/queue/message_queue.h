@@ -196,7 +196,7 @@ class MessageQueue {
   virtual Async<Result<void>> delete_group(std::string topic, std::string group) = 0;
 
   // Ends waiting fetches with kUnavailable and refuses what comes after. What is held stays held as
-  // far as the engine is durable. Idempotent.
+  // far as the engine is durable. Idempotent. Called before the contexts of waiting fetches end.
   virtual void shut_down() = 0;
 };
 

@@ -1,14 +1,13 @@
 #include "services/all_in_one/all_in_one.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <future>
 #include <utility>
 
+#include "concurrency/spawn.h"
 #include "concurrency/thread_name.h"
 #include "observability/log.h"
 #include "services/assembly/assembly.h"
@@ -100,7 +99,7 @@ void AllInOne::start(OnEnd on_end) {
   collector_->start();
   streamer_->start([this, on_end = std::move(on_end)](const Result<void>& source) {
     const auto then = [on_end, source] { on_end(source); };
-    asio::co_spawn(pipeline_, wait_until_stored(then), asio::detached);
+    concurrency::spawn(pipeline_.get_executor(), wait_until_stored(then));
   });
 }
 
@@ -134,7 +133,8 @@ asio::awaitable<void> AllInOne::wait_until_stored(std::function<void()> then) {
 bool AllInOne::drain_queue(milliseconds longest) {
   auto stored = std::make_shared<std::promise<void>>();
   auto done = stored->get_future();
-  asio::co_spawn(pipeline_, wait_until_stored([stored] { stored->set_value(); }), asio::detached);
+  concurrency::spawn(pipeline_.get_executor(),
+                     wait_until_stored([stored] { stored->set_value(); }));
   return done.wait_for(longest) == std::future_status::ready;
 }
 

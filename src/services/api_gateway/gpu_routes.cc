@@ -1,4 +1,5 @@
 #include "services/api_gateway/json.h"
+#include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
 
 namespace gpu_telemetry::services {
@@ -44,14 +45,6 @@ constexpr std::string_view kGpuSchema =
     R"("last_seen":{"type":"string","format":"date-time"},)"
     R"("labels":{"type":"object","additionalProperties":{"type":"string"}}}})";
 
-void document_problem(http::Route& route, int status, std::string description) {
-  http::ResponseDoc doc;
-  doc.status = status;
-  doc.description = std::move(description);
-  doc.media_type = "application/problem+json";
-  route.doc.responses.push_back(std::move(doc));
-}
-
 }  // namespace
 
 void append_gpu(std::string& out, const GpuRecord& record) {
@@ -80,13 +73,11 @@ Result<void> add_gpu_routes(http::Router& router, ApiContext& context) {
   list.doc.id = "listGpus";
   list.doc.summary = "All GPUs that have been heard of, sorted by UUID";
   list.doc.tag = "gpus";
-  http::ResponseDoc gpus;
-  gpus.description = "The GPUs";
-  gpus.schema_json = R"({"type":"object","required":["gpus","total"],"properties":{"gpus":)"
-                     R"({"type":"array","items":)" +
-                     std::string(kGpuSchema) + R"(},"total":{"type":"integer"}}})";
-  list.doc.responses.push_back(std::move(gpus));
-  document_problem(list, 503, "Storage is away");
+  list.doc.responses.push_back(json_answer(
+      "The GPUs", R"({"type":"object","required":["gpus","total"],"properties":{"gpus":)"
+                  R"({"type":"array","items":)" +
+                      std::string(kGpuSchema) + R"(},"total":{"type":"integer"}}})"));
+  list.doc.responses.push_back(problem_answer(503, "Storage is away"));
 
   http::Route get;
   get.pattern = "/api/v1/gpus/{uuid}";
@@ -94,19 +85,11 @@ Result<void> add_gpu_routes(http::Router& router, ApiContext& context) {
   get.doc.id = "getGpu";
   get.doc.summary = "One GPU";
   get.doc.tag = "gpus";
-  http::ParameterDoc uuid;
-  uuid.name = "uuid";
-  uuid.in = "path";
-  uuid.description = "GPU- or MIG- and a UUID";
-  uuid.required = true;
-  get.doc.parameters.push_back(std::move(uuid));
-  http::ResponseDoc gpu;
-  gpu.description = "The GPU";
-  gpu.schema_json = kGpuSchema;
-  get.doc.responses.push_back(std::move(gpu));
-  document_problem(get, 400, "Malformed UUID");
-  document_problem(get, 404, "No such GPU");
-  document_problem(get, 503, "Storage is away");
+  get.doc.parameters.push_back(uuid_parameter());
+  get.doc.responses.push_back(json_answer("The GPU", std::string(kGpuSchema)));
+  get.doc.responses.push_back(problem_answer(400, "Malformed UUID"));
+  get.doc.responses.push_back(problem_answer(404, "No such GPU"));
+  get.doc.responses.push_back(problem_answer(503, "Storage is away"));
 
   if (auto added = router.add(std::move(list)); !added) return added;
   return router.add(std::move(get));

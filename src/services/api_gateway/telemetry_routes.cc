@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "services/api_gateway/page_cursor.h"
+#include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
 #include "services/api_gateway/telemetry_answer.h"
 
@@ -172,38 +173,13 @@ awaitable<http::Response> get_telemetry(ApiContext& context, const http::Request
   co_return response;
 }
 
-http::ParameterDoc query_parameter(std::string name, std::string description, std::string schema) {
-  http::ParameterDoc doc;
-  doc.name = std::move(name);
-  doc.in = "query";
-  doc.description = std::move(description);
-  doc.schema_json = std::move(schema);
-  return doc;
-}
-
-void add_responses(http::OperationDoc& doc) {
-  http::ResponseDoc samples;
-  samples.description = "The samples, newest first, ties by metric name";
-  samples.schema_json =
-      R"({"type":"object","required":["gpu_uuid","telemetry","count"],"properties":{)"
-      R"("gpu_uuid":{"type":"string"},"telemetry":{"type":"array","items":{"type":"object",)"
-      R"("required":["metric_name","value","timestamp"],"properties":{)"
-      R"("metric_name":{"type":"string"},"value":{"type":"number"},)"
-      R"("timestamp":{"type":"string","format":"date-time"}}}},"count":{"type":"integer"},)"
-      R"("next_cursor":{"type":"string"}}})";
-  doc.responses.push_back(std::move(samples));
-  const std::pair<int, const char*> problems[] = {
-      {400, "Malformed UUID, time, range, limit or cursor"},
-      {404, "No such GPU"},
-      {503, "Storage is away"}};
-  for (const auto& [status, description] : problems) {
-    http::ResponseDoc problem;
-    problem.status = status;
-    problem.description = description;
-    problem.media_type = "application/problem+json";
-    doc.responses.push_back(std::move(problem));
-  }
-}
+constexpr const char* kTelemetrySchema =
+    R"({"type":"object","required":["gpu_uuid","telemetry","count"],"properties":{)"
+    R"("gpu_uuid":{"type":"string"},"telemetry":{"type":"array","items":{"type":"object",)"
+    R"("required":["metric_name","value","timestamp"],"properties":{)"
+    R"("metric_name":{"type":"string"},"value":{"type":"number"},)"
+    R"("timestamp":{"type":"string","format":"date-time"}}}},"count":{"type":"integer"},)"
+    R"("next_cursor":{"type":"string"}}})";
 
 }  // namespace
 
@@ -215,12 +191,7 @@ Result<void> add_telemetry_routes(http::Router& router, ApiContext& context) {
   get.doc.id = "getTelemetry";
   get.doc.summary = "What one GPU did, newest first";
   get.doc.tag = "telemetry";
-  http::ParameterDoc uuid;
-  uuid.name = "uuid";
-  uuid.in = "path";
-  uuid.description = "GPU- or MIG- and a UUID";
-  uuid.required = true;
-  get.doc.parameters.push_back(std::move(uuid));
+  get.doc.parameters.push_back(uuid_parameter());
   get.doc.parameters.push_back(
       query_parameter("start_time", "Only samples at or after this time (RFC 3339)", kTimeSchema));
   get.doc.parameters.push_back(
@@ -230,7 +201,11 @@ Result<void> add_telemetry_routes(http::Router& router, ApiContext& context) {
                       R"({"type":"integer","minimum":1,"maximum":100000,"default":10000})"));
   get.doc.parameters.push_back(query_parameter(
       "cursor", "`next_cursor` of the answer before, to go on behind it", R"({"type":"string"})"));
-  add_responses(get.doc);
+  get.doc.responses.push_back(
+      json_answer("The samples, newest first, ties by metric name", kTelemetrySchema));
+  get.doc.responses.push_back(problem_answer(400, "Malformed UUID, time, range, limit or cursor"));
+  get.doc.responses.push_back(problem_answer(404, "No such GPU"));
+  get.doc.responses.push_back(problem_answer(503, "Storage is away"));
   return router.add(std::move(get));
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "concurrency/async_offload.h"
+#include "concurrency/spawn.h"
 
 namespace gpu_telemetry::services {
 namespace asio = boost::asio;
@@ -98,9 +98,9 @@ Collector::~Collector() { pool_.join(); }
 
 void Collector::start() {
   started_ = true;
-  asio::co_spawn(executor_, run(), asio::detached);
-  asio::co_spawn(executor_, extend_leases(), asio::detached);
-  asio::co_spawn(executor_, write_sightings(), asio::detached);
+  concurrency::spawn(executor_, run());
+  concurrency::spawn(executor_, extend_leases());
+  concurrency::spawn(executor_, write_sightings());
 }
 
 bool Collector::stop(milliseconds grace) {
@@ -200,7 +200,7 @@ void Collector::dispatch(std::vector<queue::Delivery> messages) {
       work->receipts.push_back(messages[i].receipt);
       work->messages.push_back(std::move(messages[i]));
     }
-    asio::co_spawn(executor_, handle(work), asio::detached);
+    concurrency::spawn(executor_, handle(work));
   }
 }
 
