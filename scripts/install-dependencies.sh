@@ -25,6 +25,7 @@ run    libssl-dev                                   # digests
 run    zlib1g-dev                                   # gzip: CSV files, HTTP bodies
 run    libsqlite3-dev                               # catalogue of the embedded store
 run    libhiredis-dev                               # RESP, for the queue on Redis
+run    libmongoc-dev                                # the MongoDB store
 run    libfmt-dev                                   # beneath spdlog
 run    libspdlog-dev                                # logs
 run    prometheus-cpp-dev                           # metrics
@@ -34,6 +35,8 @@ test   libbenchmark-dev                             # benchmarks are compiled wi
 test   python3                                      # lints, end-to-end tests
 test   curl                                         # end-to-end tests
 test   redis-server                                 # the queue on Redis, tested on a real one
+test   default-jdk-headless                         # compiles and runs the MongoDB stand-in of the tests
+test   maven                                        # fetches it
 test   clang-19                                     # thread-safety analysis, fuzz targets
 test   libclang-rt-19-dev                           # libFuzzer and the sanitizers
 test   clang-format-19                              # one version, because they differ

@@ -1,10 +1,9 @@
 #include "storage/embedded/series_queries.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 
+#include "storage/aggregate_check.h"
 #include "storage/embedded/column_source.h"
 
 namespace gpu_telemetry::storage::embedded {
@@ -145,23 +144,6 @@ class Aggregator {
   SourceBuffers buffers_;
 };
 
-Result<void> check_query(const AggregateQuery& query) {
-  const std::int64_t step = query.step.count();
-  if (step <= 0) {
-    return invalid(fmt::format("the step of an aggregate is {} ms; it must be positive", step));
-  }
-  const std::int64_t start = unix_milliseconds(query.start);
-  const std::int64_t end = unix_milliseconds(query.end);
-  std::int64_t length = 0;
-  if (start <= end && (__builtin_sub_overflow(end, start, &length) ||
-                       static_cast<std::uint64_t>(length / step) > kMaxBuckets)) {
-    return invalid(fmt::format(
-        "a range of {} ms to {} ms in steps of {} ms has more than {} buckets; take a longer step",
-        start, end, step, kMaxBuckets));
-  }
-  return {};
-}
-
 // Every place in which the GPU has samples, by metric number, those written later last.
 class SourcesByMetric {
  public:
@@ -210,7 +192,7 @@ Result<std::int64_t> exact_first(const ColumnSource& source, const DamageReport&
 Result<std::vector<GpuBuckets>> aggregate_series(const ReadContext& context,
                                                  const AggregateQuery& query,
                                                  const DamageReport& report_damage) {
-  const auto checked = check_query(query);
+  const auto checked = check_aggregate(query);
   if (!checked) return checked.error();
   std::vector<GpuBuckets> answer;
   answer.reserve(query.gpus.size());

@@ -4,10 +4,17 @@
 #include <chrono>
 
 #include "observability/log.h"
-#include "storage/embedded/batch_check.h"
+#include "storage/batch_check.h"
 #include "storage/embedded/series_queries.h"
 
 namespace gpu_telemetry::storage::embedded {
+
+namespace {
+
+// Of a series file (docs/formats/store.md).
+constexpr Timestamp kLatestTimestamp = from_unix_milliseconds(std::int64_t{1} << 60);
+
+}  // namespace
 
 Store::Store(EmbeddedStoreOptions options)
     : options_(std::move(options)),
@@ -82,7 +89,7 @@ Result<void> Store::write(std::span<const BatchToWrite> batches) {
   std::vector<BatchToWrite> filled;
   for (const BatchToWrite& batch : batches) {
     if (batch.batch == nullptr) return invalid("a batch to write is missing (null)");
-    const auto checked = check_batch(*batch.batch);
+    const auto checked = check_batch(*batch.batch, kLatestTimestamp);
     if (!checked) return checked;
     if (batch.batch->empty()) continue;
     samples += batch.batch->samples.size();

@@ -1,4 +1,4 @@
-#include "storage/embedded/batch_check.h"
+#include "storage/batch_check.h"
 
 #include <fmt/format.h>
 
@@ -8,12 +8,9 @@
 #include <string_view>
 #include <vector>
 
-namespace gpu_telemetry::storage::embedded {
+namespace gpu_telemetry::storage {
 
 namespace {
-
-// Of a series file (docs/formats/store.md).
-constexpr std::int64_t kLatestTimestamp = std::int64_t{1} << 60;
 
 Result<void> check_metrics(const std::vector<std::string>& metrics) {
   for (const std::string& name : metrics) {
@@ -30,7 +27,7 @@ Result<void> check_metrics(const std::vector<std::string>& metrics) {
 
 }  // namespace
 
-Result<void> check_batch(const TelemetryBatch& batch) {
+Result<void> check_batch(const TelemetryBatch& batch, Timestamp latest) {
   const auto metrics = check_metrics(batch.metrics);
   if (!metrics) return metrics;
   for (const GpuPointer& gpu : batch.gpus) {
@@ -50,9 +47,9 @@ Result<void> check_batch(const TelemetryBatch& batch) {
                                  unix_milliseconds(scrape.timestamp),
                                  unix_milliseconds(kEarliestTimestamp)));
     }
-    if (unix_milliseconds(scrape.timestamp) > kLatestTimestamp) {
+    if (scrape.timestamp > latest) {
       return invalid(fmt::format("batch: a scrape is at {} ms, past what a store can hold, {} ms",
-                                 unix_milliseconds(scrape.timestamp), kLatestTimestamp));
+                                 unix_milliseconds(scrape.timestamp), unix_milliseconds(latest)));
     }
     next += scrape.sample_count;
   }
@@ -81,4 +78,4 @@ Result<void> check_batch(const TelemetryBatch& batch) {
   return internal("batch: a sample was found bad and good");
 }
 
-}  // namespace gpu_telemetry::storage::embedded
+}  // namespace gpu_telemetry::storage
