@@ -196,16 +196,4 @@ bool statistics_hold(const Group& group) {
          bits(max) == group.base + group.above;
 }
 
-std::uint64_t double_to_key(double value) {
-  const auto raw = std::bit_cast<std::uint64_t>(value);
-  // Negative numbers: all bits turned over; others: the sign bit.
-  return raw ^ (static_cast<std::uint64_t>(static_cast<std::int64_t>(raw) >> 63) | (1ULL << 63));
-}
-
-double key_to_double(std::uint64_t key) {
-  const std::uint64_t flip =
-      static_cast<std::uint64_t>(static_cast<std::int64_t>(~key) >> 63) | (1ULL << 63);
-  return std::bit_cast<double>(key ^ flip);
-}
-
 }  // namespace gpu_telemetry::storage::embedded

@@ -5,6 +5,7 @@
 // to undefined behaviour, and the checksum around it tells.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -75,7 +76,15 @@ std::uint64_t first_value(const Group& group);
 bool statistics_hold(const Group& group);
 
 // Doubles as integers in the same order, -0.0 before +0.0.
-std::uint64_t double_to_key(double value);
-double key_to_double(std::uint64_t key);
+inline std::uint64_t double_to_key(double value) {
+  const auto raw = std::bit_cast<std::uint64_t>(value);
+  // Negative numbers: all bits turned over; others: the sign bit.
+  return raw ^ (static_cast<std::uint64_t>(static_cast<std::int64_t>(raw) >> 63) | (1ULL << 63));
+}
+inline double key_to_double(std::uint64_t key) {
+  const std::uint64_t flip =
+      static_cast<std::uint64_t>(static_cast<std::int64_t>(~key) >> 63) | (1ULL << 63);
+  return std::bit_cast<double>(key ^ flip);
+}
 
 }  // namespace gpu_telemetry::storage::embedded

@@ -55,6 +55,7 @@ class TimestampDecoder {
 
  private:
   TimestampDescription description_;
+  bool narrow_ = false;  // units and steps fit 32 bits
   std::vector<Group> groups_;
 };
 
