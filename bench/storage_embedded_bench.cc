@@ -37,7 +37,7 @@ TelemetryBatch pass(std::int64_t n) {
                              2619,
                              busy ? 60 + noise(4) : 29,
                              busy ? 70 + noise(3) : 31,
-                             busy ? 650 + noise(40'000) / 1000 : 70 + noise(1200) / 1000,
+                             (busy ? 650'000 + noise(40'000) : 70'000 + noise(1200)) / 1000,
                              busy ? 97 + noise(4) : 0,
                              used,
                              81'078 - used,
