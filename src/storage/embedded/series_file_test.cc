@@ -201,6 +201,45 @@ TEST(SeriesFile, AggregatesAsAPlainLoopDoes) {
   }
 }
 
+// Sums of readings with three digits are those of whole thousandths, rounded once; so whichever way
+// a bucket is added up, the bits are the same.
+TEST(SeriesFile, SumsOfDecimalReadingsAreExact) {
+  std::mt19937_64 random(12);
+  for (const std::int64_t widest : {1L, 600L, 70'000L, 400'000'000L, 40'000'000'000L}) {
+    for (const std::int64_t unit : {1L, 15L}) {
+      TestColumn column;
+      std::vector<std::int64_t> thousandths;
+      for (std::int64_t i = 0; i < 700; ++i) {
+        column.timestamps.push_back(kTestStart + i * 1000 +
+                                    static_cast<std::int64_t>(random() % 900));
+        const auto away =
+            static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(widest + 1));
+        thousandths.push_back((away - widest / 3 - 70'001) * unit);
+        column.values.push_back(static_cast<double>(thousandths.back()) / 1000);
+      }
+      io::SimulatedFileSystem files;
+      const auto reader = write_and_open(files, one_column(column.timestamps, column.values));
+      ASSERT_TRUE(reader);
+      const ColumnEntry entry = reader->columns(test_gpu(1))[0];
+      for (const std::int64_t step : {1000L, 2000L, 5500L, 8000L, 9000L, 60'000L, 100'000L}) {
+        const std::int64_t start = column.timestamps[random() % 300];
+        const std::int64_t end = column.timestamps[400 + random() % 300];
+        std::vector<Bucket> buckets;
+        ASSERT_TRUE(reader->aggregate(entry, start, end, step, buckets));
+        std::size_t at = 0;
+        while (column.timestamps[at] < start) ++at;
+        for (const Bucket& bucket : buckets) {
+          std::int64_t sum = 0;
+          for (std::uint64_t i = 0; i < bucket.count; ++i) sum += thousandths[at++];
+          ASSERT_EQ(bucket.sum, static_cast<double>(sum) / 1000);
+          ASSERT_EQ(bucket.last, column.values[at - 1]);
+        }
+        EXPECT_TRUE(at == 700 || column.timestamps[at] > end);
+      }
+    }
+  }
+}
+
 TEST(SeriesFile, ContinuesTheLastBucketOverConsecutiveFiles) {
   std::mt19937_64 random(10);
   TestColumn column;
