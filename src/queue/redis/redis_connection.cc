@@ -84,6 +84,7 @@ struct RedisConnection::Link {
   std::vector<char> buffer = std::vector<char>(kReadSize);
   bool writing = false;
   bool broken = false;
+  bool answered = false;
   SteadyTime last_ping = steady_now();
 
   void close() {
@@ -242,6 +243,7 @@ asio::awaitable<Result<void>> RedisConnection::read_replies(std::shared_ptr<Link
     error_code error;
     const std::size_t size = co_await link->stream->read_some(asio::buffer(link->buffer), error);
     if (error) co_return unavailable("Redis closed the connection: " + error.message());
+    link->answered = true;
     link->replies.feed({link->buffer.data(), size});
     for (;;) {
       auto reply = link->replies.next();
@@ -322,6 +324,7 @@ asio::awaitable<Result<void>> RedisConnection::serve() {
   flush();
   Result<void> ended = Result<void>{};
   ended = co_await read_replies(link);
+  was_good_ = link->answered;
   link->close();
   link_.reset();
   while (link->writing) {
@@ -337,7 +340,7 @@ asio::awaitable<void> RedisConnection::run() {
   const auto self = shared_from_this();
   std::chrono::milliseconds pause = kFirstPause;
   while (!stopping_) {
-    const SteadyTime began = steady_now();
+    was_good_ = false;
     const auto ended = co_await serve();
     if (!ended) last_error_ = ended.error();
     fail_sent(not_connected());
@@ -345,8 +348,7 @@ asio::awaitable<void> RedisConnection::run() {
     complained_ = true;
     log_limiter_.log(observability::LogLevel::kWarn, "No connection to Redis",
                      {{"redis", describe(options_.server)}, {"error", last_error_.message}});
-    // A connection that served for a while was a good one.
-    if (steady_now() - began > std::chrono::seconds{5}) pause = kFirstPause;
+    if (was_good_) pause = kFirstPause;
     error_code cancelled;
     pause_.expires_after(with_jitter(pause));
     co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));

@@ -103,6 +103,8 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   observability::LogLimiter log_limiter_{1, std::chrono::seconds{10}};
   bool complained_ = false;
   bool stopping_ = false;
+  // The last connection served before it ended: the next may be made at once.
+  bool was_good_ = false;
 };
 
 namespace redis_detail {

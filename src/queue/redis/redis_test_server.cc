@@ -67,6 +67,8 @@ void RedisTestServer::kill() {
   process_ = -1;
 }
 
+void RedisTestServer::freeze(bool frozen) { ::kill(process_, frozen ? SIGSTOP : SIGCONT); }
+
 void RedisTestServer::start() {
   std::vector<std::string> words = {*program(),  "--port",           std::to_string(port_),
                                     "--bind",    "127.0.0.1",        "--dir",

@@ -26,6 +26,8 @@ class RedisTestServer {
   RedisServer address() const;
   // SIGKILL.
   void kill();
+  // SIGSTOP, or SIGCONT.
+  void freeze(bool frozen);
   // On the same port and folder; returns when it answers.
   void start();
   // Sends one command over a connection of its own and returns the raw reply's beginning.
