@@ -157,7 +157,7 @@ Result<std::unique_ptr<LedgerQueue>> open_durable_queue(DurableQueueOptions opti
   // A message must fit into a segment with room to spare.
   limits.max_message_size =
       std::min(limits.max_message_size, ByteSize{options.segment_size.bytes / 2});
-  auto writer = std::make_unique<QueueWriter>(clock, options.segment_size);
+  auto writer = std::make_unique<QueueWriter>(clock, options.segment_size, options.health);
   QueueReplay replay(limits, read(clock));
 
   log::SegmentLogOptions log_options;

@@ -13,6 +13,7 @@
 #include "domain/clock.h"
 #include "domain/result.h"
 #include "io/file_system.h"
+#include "observability/health.h"
 #include "queue/ledger_queue.h"
 
 namespace gpu_telemetry::queue {
@@ -24,6 +25,10 @@ struct DurableQueueOptions {
   // At least four times the largest message.
   ByteSize segment_size = 64_MiB;
   io::FileSystem* files = nullptr;  // null: posix_file_system()
+  // Null or outlives the queue. Its condition "queue" fails for good with a write or sync that
+  // fails: nothing is accepted any more until the queue is opened again, though what it holds is
+  // still delivered. A full disk is no such failure.
+  observability::Health* health = nullptr;
 };
 
 // Opens or creates the queue and reads it back. `clock` outlives the queue; `timers` as in

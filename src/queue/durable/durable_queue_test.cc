@@ -42,6 +42,7 @@ class Machine {
   Result<void> open() {
     options_.directory = "/queue";
     options_.files = &files;
+    options_.health = &health;
     auto opened = open_durable_queue(options_, clock, context_.get_executor());
     if (!opened) return opened.error();
     queue_ = std::move(*opened);
@@ -104,6 +105,7 @@ class Machine {
     return run(queue().dead_letters("t", "collectors", 1000));
   }
 
+  observability::Health health;
   io::SimulatedFileSystem files;
   ManualClock clock{kStart};
 
@@ -214,6 +216,26 @@ TEST(DurableQueueTest, AFullDiskRefusesPublishesUntilThereIsSpace) {
   ASSERT_TRUE(machine.open());
   machine.clock.advance(hours{1});
   EXPECT_THAT(*machine.fetch(), SizeIs(accepted + 1));
+}
+
+TEST(DurableQueueTest, AFailedSyncMakesTheProcessUnreadyAndWhatIsHeldIsDelivered) {
+  Machine machine;
+  ASSERT_TRUE(machine.open());
+  ASSERT_THAT(*machine.fetch(), IsEmpty());
+  ASSERT_TRUE(machine.publish({"safe"}));
+  EXPECT_TRUE(machine.health.ready());
+  machine.files.fail_sync(1);
+  EXPECT_FALSE(machine.publish({"lost"}));
+  EXPECT_FALSE(machine.health.ready());
+  EXPECT_FALSE(machine.publish({"refused"}));
+  const auto deliveries = machine.fetch();
+  ASSERT_TRUE(deliveries) << deliveries.error();
+  ASSERT_THAT(*deliveries, SizeIs(1));
+  EXPECT_THAT(*machine.ack((*deliveries)[0].receipt), ElementsAre(Settled::kDone));
+  machine.close();
+  ASSERT_TRUE(machine.open());
+  EXPECT_TRUE(machine.health.ready());
+  EXPECT_TRUE(machine.publish({"accepted"}));
 }
 
 TEST(DurableQueueTest, AFullDiskIsOverWhenConsumersHaveTakenEverything) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace gpu_telemetry::queue {
 namespace {
@@ -16,8 +17,8 @@ constexpr std::uint64_t kRecordOverhead = 64;  // of the log, generously
 
 }  // namespace
 
-QueueWriter::QueueWriter(const Clock& clock, ByteSize segment_size)
-    : clock_(clock), segment_size_(segment_size.bytes) {}
+QueueWriter::QueueWriter(const Clock& clock, ByteSize segment_size, observability::Health* health)
+    : clock_(clock), segment_size_(segment_size.bytes), health_(health) {}
 
 QueueWriter::~QueueWriter() {
   {
@@ -44,6 +45,7 @@ Result<void> QueueWriter::start(std::shared_ptr<LedgerEngine> engine,
   first.take(pending_);
   if (auto ok = append(first); !ok) return ok;
   reclaim();
+  if (health_) health_->set_ok("queue");
   thread_ = std::thread([this] { run(); });
   return {};
 }
@@ -218,7 +220,12 @@ void QueueWriter::write(Batch& batch) {
     // What could not be written is missing from the log, until a checkpoint has it.
     checkpoint_wanted_ = true;
     unsynced_ = false;
-    ++failures_;
+    if (outcome.error().code != ErrorCode::kFull && !std::exchange(failed_for_good_, true)) {
+      observability::log_error(
+          "The queue accepts nothing more until it is opened again; what it holds is delivered",
+          {{"error", outcome.error().message}});
+      if (health_) health_->set_failed("queue", outcome.error().message);
+    }
     limiter_.log(observability::LogLevel::kError, "The queue's log refuses to be written",
                  {{"error", outcome.error().message}});
   }

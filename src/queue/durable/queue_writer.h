@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "log/segment_log.h"
+#include "observability/health.h"
 #include "observability/log.h"
 #include "queue/durable/queue_records.h"
 #include "queue/durable/sync_completion.h"
@@ -28,7 +29,7 @@ namespace gpu_telemetry::queue {
 
 class QueueWriter final : public LedgerJournal {
  public:
-  QueueWriter(const Clock& clock, ByteSize segment_size);
+  QueueWriter(const Clock& clock, ByteSize segment_size, observability::Health* health);
   // Writes what is left and ends the thread. The log is closed.
   ~QueueWriter() override;
 
@@ -110,6 +111,7 @@ class QueueWriter final : public LedgerJournal {
 
   const Clock& clock_;
   const std::uint64_t segment_size_;
+  observability::Health* const health_;  // may be null
   std::shared_ptr<LedgerEngine> engine_;
   std::unique_ptr<log::SegmentLog> log_;
   observability::LogLimiter limiter_;
@@ -127,7 +129,7 @@ class QueueWriter final : public LedgerJournal {
   // Of the thread.
   bool unsynced_ = false;           // records were appended since the last sync
   bool checkpoint_wanted_ = false;  // records are missing from the log
-  std::uint64_t failures_ = 0;
+  bool failed_for_good_ = false;
 
   std::thread thread_;
 };

@@ -20,7 +20,7 @@ queue::QueueOptions queue_options(const config::Settings& settings) {
 
 Result<std::unique_ptr<queue::MessageQueue>> open_queue_engine(
     const config::Settings& settings, const std::string& store_path,
-    boost::asio::any_io_executor executor) {
+    boost::asio::any_io_executor executor, observability::Health& health) {
   if (settings.queue_engine == "memory") {
     observability::log_warn(
         "QUEUE_ENGINE=memory: messages that wait in the queue are lost with the process");
@@ -29,6 +29,7 @@ Result<std::unique_ptr<queue::MessageQueue>> open_queue_engine(
   }
   queue::DurableQueueOptions options;
   options.queue = queue_options(settings);
+  options.health = &health;
   options.directory = settings.queue_data_dir;
   if (options.directory.empty()) options.directory = store_path + "/queue";
   auto opened = queue::open_durable_queue(options, system_clock(), executor);
