@@ -237,6 +237,54 @@ TEST_F(EmbeddedStoreTest, DamageInAColumnIsNamedAndTheOtherColumnsAreRead) {
   EXPECT_EQ(files().size(), 2u);
 }
 
+TEST_F(EmbeddedStoreTest, AScrubFindsDamageThatNobodyReadAndNamesIt) {
+  observability::Metrics metrics;
+  simulated_.options().metrics = &metrics;
+  simulated_.open();
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + i * i),
+                   {{"a", static_cast<double>(i * 7919 % 1009)}});
+  }
+  builder.scrape(numbered_gpu(2), from_unix_milliseconds(kStart), {{"a", 2.5}});
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  seal();
+  simulated_.close();
+  const std::string name = files().at(0);
+  simulated_.disk().damage("/store/files/" + name, 100, 0xff);
+  simulated_.open();
+  EXPECT_THAT(metrics.render(), Not(HasSubstr("gpu_telemetry_store_damage_total 1")));
+  testing::internal::CaptureStderr();
+  maintain();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(name));
+  EXPECT_THAT(metrics.render(), HasSubstr("gpu_telemetry_store_damage_total 1"));
+  EXPECT_EQ(rows_of(simulated_.store(), numbered_gpu(2)), (std::vector<Row>{{kStart, "a", 2.5}}));
+  std::optional<Error> error;
+  EXPECT_TRUE(rows_of(simulated_.store(), gpu_, &error).empty());
+  EXPECT_TRUE(error);
+  simulated_.close();
+}
+
+TEST_F(EmbeddedStoreTest, AFailedSyncRefusesWritesUntilOpenedAgainAndReadsGoOn) {
+  simulated_.open();
+  write(kStart, 1);
+  EXPECT_TRUE(simulated_.store().check_health());
+  simulated_.disk().fail_sync(1);
+  const auto batch = [](std::int64_t time) {
+    return BatchBuilder().scrape(numbered_gpu(1), from_unix_milliseconds(time), {{"a", 2}}).batch();
+  };
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(simulated_.write(batch(kStart + 1)));
+  EXPECT_FALSE(simulated_.write(batch(kStart + 2)));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("refuses to be written"));
+  EXPECT_FALSE(simulated_.store().check_health());
+  EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 1}}));
+  simulated_.close();
+  simulated_.open();
+  EXPECT_TRUE(simulated_.store().check_health());
+  write(kStart + 3, 3);
+}
+
 TEST_F(EmbeddedStoreTest, ADamagedJournalRecordIsNamedAndTheOthersAreReplayed) {
   simulated_.open();
   for (std::int64_t i = 0; i < 3; ++i) write(kStart + i, static_cast<double>(i) + 0.3);

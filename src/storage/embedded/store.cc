@@ -75,11 +75,19 @@ DamageReport Store::damage_report() {
 }
 
 void Store::note_write(const Result<void>& written) {
-  const std::lock_guard lock(version_mutex_);
-  if (written) {
+  if (!written && written.error().code == ErrorCode::kInvalid) return;
+  bool had_failed = false;
+  {
+    const std::lock_guard lock(version_mutex_);
+    had_failed = write_failure_.has_value();
     write_failure_.reset();
-  } else if (written.error().code != ErrorCode::kInvalid) {
-    write_failure_ = written.error();
+    if (!written) write_failure_ = written.error();
+  }
+  if (!written && !had_failed) {
+    observability::log_error("the store refuses to be written; it can still be read",
+                             {{"path", options_.path}, {"error", written.error().message}});
+  } else if (written && had_failed) {
+    observability::log_info("the store can be written again", {{"path", options_.path}});
   }
 }
 
