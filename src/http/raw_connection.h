@@ -92,6 +92,12 @@ class RawConnection {
   // Bytes received and not yet handed out as an answer.
   std::size_t received() const { return input_.size(); }
 
+  // The bytes of one receive(); none at the end.
+  std::string receive_some() {
+    if (input_.empty()) receive();
+    return std::exchange(input_, {});
+  }
+
   // Whether the server closes without sending another byte.
   bool closed() { return input_.empty() && !receive(); }
 
