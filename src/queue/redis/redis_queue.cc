@@ -197,24 +197,30 @@ Async<Result<std::vector<RedisReply>>> RedisEngine::call_all(std::vector<RedisCo
 RedisCommand RedisEngine::publish_command(const std::string& topic,
                                           const std::vector<OutgoingMessage>& messages) const {
   bool with_ids = false;
+  bool with_headers = false;
   std::size_t bytes = 0;
+  std::uint64_t size = 0;
   for (const OutgoingMessage& message : messages) {
     with_ids |= !message.deduplication_id.empty();
+    with_headers |= !message.headers.empty();
     bytes += message.payload->size() + message.deduplication_id.size() + 16;
+    size += message_size(message.payload, message.headers);
   }
-  RedisCommand command =
-      script(RedisScript::kPublish, topic, 6 + messages.size() * (with_ids ? 4 : 3), bytes);
+  const std::size_t each = with_ids ? 4 : with_headers ? 2 : 1;
+  RedisCommand command = script(RedisScript::kPublish, topic, 7 + messages.size() * each, bytes);
   command.add(options_.queue.max_messages_per_topic)
       .add(options_.queue.max_bytes.bytes)
       .add(std::uint64_t{kMaxTopics})
       .add(std::int64_t{options_.queue.deduplication_window.count()})
       .add(std::uint64_t{messages.size()})
-      .add(with_ids ? "1" : "0");
+      .add(size)
+      .add(std::uint64_t{each});
   for (const OutgoingMessage& message : messages) {
-    if (with_ids) command.add(message.deduplication_id);
-    command.add(message_size(message.payload, message.headers));
-    command.add(encode_headers(message.headers));
     command.add(*message.payload);
+    if (each > 1) command.add(encode_headers(message.headers));
+    if (!with_ids) continue;
+    command.add(message.deduplication_id);
+    command.add(message_size(message.payload, message.headers));
   }
   return command;
 }

@@ -38,12 +38,12 @@ end
 
 // What a group has, and what becomes of a message that it is done with.
 inline constexpr std::string_view kGroup = R"lua(
-local group, G, E, DUE, READY, DLQ, DLQI, GC, CONSUMERS
+local group, G, E, DUE, LEASES, LEFT, READY, DLQ, DLQI, GC, CONSUMERS
 local function use_group(name)
   group = name
   G = T .. ':g:' .. name
   E, DUE, READY, DLQ, DLQI = G .. ':e', G .. ':due', G .. ':ready', G .. ':dlq', G .. ':dlqi'
-  GC, CONSUMERS = G .. ':c', G .. ':u'
+  GC, CONSUMERS, LEASES, LEFT = G .. ':c', G .. ':u', G .. ':l', G .. ':n'
 end
 if ARGV[4] ~= '' then use_group(ARGV[4]) end
 local max_retries, max_dead, max_dead_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -61,12 +61,35 @@ local function touch_group()
   if now - used >= 1000 or now < used then call('HSET', GROUPS, group, now) end
 end
 
--- An entry: state (L leased, X its lease ran out, R ready, D delayed), deliveries, stamp, size.
+-- An entry: state (L leased, X its lease ran out, R ready, D delayed), deliveries, stamp, size, and
+-- the lease in which it is (0: none).
 local function read_entry(text)
-  return string.match(text, '^(%a)(%d+):(%d+):(%d+)$')
+  return string.match(text, '^(%a)(%d+):(%d+):(%d+):(%d+)$')
 end
-local function entry(state, deliveries, stamp, size)
-  return state .. deliveries .. ':' .. stamp .. ':' .. size
+local function entry(state, deliveries, stamp, size, lease)
+  return state .. deliveries .. ':' .. stamp .. ':' .. size .. ':' .. (lease or 0)
+end
+
+-- A lease holds the messages that were given out, extended or delayed together: one deadline.
+local function new_stamp() return call('HINCRBY', META, 'stamp', 1) end
+local function open_lease(lease, ids, deadline)
+  call('ZADD', DUE, string.format('%.0f', deadline), lease)
+  call('HSET', LEASES, lease, table.concat(ids, ' '))
+  call('HSET', LEFT, lease, #ids)
+end
+local function close_lease(lease)
+  call('ZREM', DUE, lease)
+  call('HDEL', LEASES, lease)
+  call('HDEL', LEFT, lease)
+end
+-- Messages that leave their leases are counted, and leave together.
+local leaving = {}
+local function leave_lease(lease) leaving[lease] = (leaving[lease] or 0) + 1 end
+local function leave_leases()
+  for lease, n in pairs(leaving) do
+    if lease ~= '0' and call('HINCRBY', LEFT, lease, -n) <= 0 then close_lease(lease) end
+  end
+  leaving = {}
 end
 
 -- The fields of a message: p, payload and, when it has headers, h, headers.
@@ -117,7 +140,7 @@ local function drop_letter(letter, id, bytes)
   call('HINCRBY', META, 'dead_bytes', -bytes)
   count('dead_bytes', -bytes)
 end
--- To the dead letters. The caller takes it out of due and ready.
+-- To the dead letters. The caller takes it out of its lease.
 local function bury(id, deliveries, size, reason)
   local fields = message_of(id)
   if fields then
@@ -146,16 +169,21 @@ end
 )lua";
 
 inline constexpr std::string_view kExpire = R"lua(
--- Handles at most 1,000 leases and delays that are over; how many there were.
-local function expire()
-  local ids = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 1000)
-  if #ids == 0 then return 0 end
+-- Handles one lease or delay that is over; false when there is none.
+local function expire_one()
+  local lease = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 1)[1]
+  if not lease then return false end
+  local ids = {}
+  for id in string.gmatch(call('HGET', LEASES, lease) or '', '%S+') do ids[#ids + 1] = id end
+  close_lease(lease)
+  if #ids == 0 then return true end
   local entries = call('HMGET', E, unpack(ids))
   local changes, ready = {}, {}
   for i, id in ipairs(ids) do
-    local state, deliveries, stamp, size = nil
-    if entries[i] then state, deliveries, stamp, size = read_entry(entries[i]) end
-    if state then
+    local state, deliveries, stamp, size, held_by = nil
+    if entries[i] then state, deliveries, stamp, size, held_by = read_entry(entries[i]) end
+    -- Those that left the lease since are another's, or nobody's.
+    if state and held_by == lease then
       deliveries, size = tonumber(deliveries), tonumber(size)
       if state == 'L' then count('expired', 1) else count('delayed', -1) end
       if state == 'L' and deliveries > max_retries then
@@ -163,31 +191,34 @@ local function expire()
       else
         changes[#changes + 1] = id
         changes[#changes + 1] = entry(state == 'L' and 'X' or 'R', deliveries, stamp, size)
-        ready[#ready + 1] = 0
+        ready[#ready + 1] = '0'
         ready[#ready + 1] = id
       end
     end
   end
-  call('ZREM', DUE, unpack(ids))
   if #ready > 0 then
     call('HSET', E, unpack(changes))
     call('ZADD', READY, unpack(ready))
   end
+  return true
+end
+-- All that is over; for a fetch as much as it can use.
+local function expire(enough)
+  while expire_one() do
+    if enough and call('ZCARD', READY) >= enough then break end
+  end
   free_all()
   write_counts()
-  return #ids
 end
 )lua";
 
-// 4 messages a topic, 5 bytes in all, 6 topics, 7 window of the ids, 8 how many, 9 whether there
-// are ids; then for each: [id,] size, headers, payload.
+// 4 messages a topic, 5 bytes in all, 6 topics, 7 window of the ids, 8 how many, 9 the size of all,
+// 10 arguments of each: 1 payload; 2 payload, headers; 4 payload, headers, id, size. They follow.
 inline constexpr std::string_view kPublish = R"lua(
-local n, with_ids = tonumber(ARGV[8]), ARGV[9] == '1'
-local stride = with_ids and 4 or 3
-local fresh, bytes, duplicates, first_of = n, 0, {}, {}
-local at = 10
-for i = 1, n do
-  local id = with_ids and ARGV[at] or ''
+local n, stride = tonumber(ARGV[8]), tonumber(ARGV[10])
+local fresh, bytes, duplicates, first_of = n, tonumber(ARGV[9]), {}, {}
+for i = 1, stride == 4 and n or 0 do
+  local id = ARGV[9 + 4 * i]
   local duplicate
   if id ~= '' then
     local known = first_of[id]
@@ -205,10 +236,8 @@ for i = 1, n do
   if duplicate then
     duplicates[i] = duplicate
     fresh = fresh - 1
-  else
-    bytes = bytes + tonumber(ARGV[at + stride - 3])
+    bytes = bytes - tonumber(ARGV[10 + 4 * i])
   end
-  at = at + stride
 end
 
 local counts = call('HMGET', C, 'messages', 'bytes', 'added', 'deduplicated')
@@ -234,25 +263,23 @@ if now > ms then ms, seq = now, 999999 end
 if seq + fresh > 9999999 then ms, seq = ms + 1, 999999 end
 local prefix = string.format('%.0f-', ms)
 local first_seq = seq + 1
-at = 10 + stride - 2
+local window = tonumber(ARGV[7])
+local until_text = ' ' .. string.format('%.0f', now + window)
+local at = 11
 for i = 1, n do
   if not duplicates[i] then
     seq = seq + 1
     local id = prefix .. seq
-    local headers = ARGV[at]
+    local headers = stride > 1 and ARGV[at + 1] or ''
     if headers == '' then
-      call('XADD', S, id, 'p', ARGV[at + 1])
+      call('XADD', S, id, 'p', ARGV[at])
     else
-      call('XADD', S, id, 'p', ARGV[at + 1], 'h', headers)
+      call('XADD', S, id, 'p', ARGV[at], 'h', headers)
     end
-    if with_ids then
-      local key = ARGV[at - 2]
-      if key ~= '' then
-        first_of[key] = id
-        local window = tonumber(ARGV[7])
-        call('SET', T .. ':d:' .. key, id .. ' ' .. string.format('%.0f', now + window), 'PX',
-          math.max(window, 1))
-      end
+    local key = stride == 4 and ARGV[at + 2] or ''
+    if key ~= '' then
+      first_of[key] = id
+      call('SET', T .. ':d:' .. key, id .. until_text, 'PX', math.max(window, 1))
     end
   end
   at = at + stride
@@ -269,7 +296,7 @@ if fresh < n then
     local first = duplicates[i]
     if first then
       -- A number: a message of this batch.
-      if type(first) == 'number' then first = first_of[ARGV[10 + (i - 1) * stride]] end
+      if type(first) == 'number' then first = first_of[ARGV[9 + 4 * i]] end
       reply[#reply + 1] = i - 1
       reply[#reply + 1] = first
     end
@@ -304,21 +331,24 @@ if consumer ~= '' then
     call('ZREMRANGEBYSCORE', CONSUMERS, '-inf', now - 600000)
   end
 end
-expire()
+expire(room)
 
-local reply = {-1, 0}
-local entries, due = {}, {}
-local stamp
+local reply, at = {-1, 0}, 2
+local ids, entries, delivered = {}, {}, 0
+local stamp, last_size, last_entry
 local function deliver(id, deliveries, fields)
-  stamp = stamp or call('HINCRBY', META, 'stamp', 1)
-  local size = size_of(fields)
-  entries[#entries + 1] = id
-  entries[#entries + 1] = entry('L', deliveries, stamp, size)
-  due[#due + 1] = now + visibility
-  due[#due + 1] = id
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, deliveries, fields[4] or '', fields[2]
-  room = room - 1
+  stamp = stamp or new_stamp()
+  local size, headers = #fields[2], ''
+  if fields[4] then size, headers = size_of(fields), fields[4] end
+  if size ~= last_size or deliveries ~= 1 then
+    last_entry = entry('L', deliveries, stamp, size, stamp)
+    last_size = deliveries == 1 and size or nil
+  end
+  delivered = delivered + 1
+  ids[delivered] = id
+  entries[2 * delivered - 1], entries[2 * delivered] = id, last_entry
+  reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, deliveries, headers, fields[2]
+  at = at + 4
 end
 
 -- What was delivered before is older than what never was.
@@ -336,6 +366,7 @@ for i = 1, #again, 2 do
     call('HDEL', E, id)
   end
 end
+room = room - delivered
 if room > 0 then
   -- NOACK: the stream remembers how far the group has read, and nothing else; E and due have more.
   local read = call('XREADGROUP', 'GROUP', group, 'queue', 'COUNT', room, 'NOACK', 'STREAMS', S, '>')
@@ -347,8 +378,8 @@ if room > 0 then
 end
 if stamp then
   call('HSET', E, unpack(entries))
-  call('ZADD', DUE, unpack(due))
-  count('delivered', #entries / 2)
+  open_lease(stamp, ids, now + visibility)
+  count('delivered', delivered)
   write_counts()
   reply[2] = stamp
 else
@@ -370,20 +401,20 @@ for i = 1, n do
   answer[i] = '0'
   local id = ids[i]
   if entries[i] and not done[id] then
-    local state, _, stamp, size = read_entry(entries[i])
+    local state, _, stamp, size, lease = read_entry(entries[i])
     local given = ARGV[7 + 2 * i]
     if (state == 'L' and (given == '' or given == stamp)) or (state == 'X' and given == stamp) then
       done[id] = true
       answer[i] = '1'
       gone[#gone + 1] = id
-      if state == 'X' then late[#late + 1] = id end
+      if state == 'X' then late[#late + 1] = id else leave_lease(lease) end
       settled(id, tonumber(size))
     end
   end
 end
 if #gone > 0 then
   call('HDEL', E, unpack(gone))
-  call('ZREM', DUE, unpack(gone))
+  leave_leases()
   if #late > 0 then call('ZREM', READY, unpack(late)) end
   free_all()
   call('HINCRBY', GC, 'acked', #gone)
@@ -398,15 +429,15 @@ local how, delay, reason = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local n = (#ARGV - 10) / 2
 if call('HEXISTS', GROUPS, group) == 0 then return string.rep('0', n) end
 touch_group()
-while expire() == 1000 do end
-local answer, ready = {}, 0
+expire()
+local answer, ready, delayed = {}, 0, {}
+local delay_lease = delay > 0 and new_stamp()
 local function make_ready(id, deliveries, size)
   call('HSET', E, id, entry('R', deliveries, 0, size))
   call('ZADD', READY, 0, id)
   ready = ready + 1
 end
 local function nack(id, deliveries, size)
-  call('ZREM', DUE, id)
   if how == 'release' then return make_ready(id, deliveries - 1, size) end
   count('nacked', 1)
   if how == 'dead' then return bury(id, deliveries, size, reason) end
@@ -414,8 +445,8 @@ local function nack(id, deliveries, size)
     return bury(id, deliveries, size, tries(deliveries) .. ', the last was refused')
   end
   if delay == 0 then return make_ready(id, deliveries, size) end
-  call('HSET', E, id, entry('D', deliveries, 0, size))
-  call('ZADD', DUE, now + delay, id)
+  call('HSET', E, id, entry('D', deliveries, 0, size, delay_lease))
+  delayed[#delayed + 1] = id
   count('delayed', 1)
 end
 for i = 1, n do
@@ -423,17 +454,20 @@ for i = 1, n do
   local id, given = ARGV[9 + 2 * i], ARGV[10 + 2 * i]
   local known = call('HGET', E, id)
   if known then
-    local state, deliveries, stamp, size = read_entry(known)
+    local state, deliveries, stamp, size, lease = read_entry(known)
     if state == 'L' and (given == '' or given == stamp) then
       answer[i] = '1'
+      leave_lease(lease)
       nack(id, tonumber(deliveries), tonumber(size))
     end
   end
 end
 free_all()
 write_counts()
+leave_leases()
+if #delayed > 0 then open_lease(delay_lease, delayed, now + delay) end
 wake(ready, 0)
-if delay > 0 then wake(n, delay) end
+wake(#delayed, delay)
 return table.concat(answer)
 )lua";
 
@@ -443,25 +477,33 @@ local visibility = tonumber(ARGV[8])
 local n = (#ARGV - 8) / 2
 if call('HEXISTS', GROUPS, group) == 0 then return string.rep('0', n) end
 touch_group()
-while expire() == 1000 do end
-local ids, answer, due = {}, {}, {}
+expire()
+local ids, answer, extended, changes = {}, {}, {}, {}
+local done, lease = {}, new_stamp()
 for i = 1, n do ids[i] = ARGV[7 + 2 * i] end
 local entries = call('HMGET', E, unpack(ids))
 for i = 1, n do
   answer[i] = '0'
   if entries[i] then
-    local state, _, stamp = read_entry(entries[i])
+    local state, deliveries, stamp, size, before = read_entry(entries[i])
     local given = ARGV[8 + 2 * i]
     if state == 'L' and (given == '' or given == stamp) then
       answer[i] = '1'
-      due[#due + 1] = now + visibility
-      due[#due + 1] = ids[i]
+      if not done[ids[i]] then
+        done[ids[i]] = true
+        leave_lease(before)
+        extended[#extended + 1] = ids[i]
+        changes[#changes + 1] = ids[i]
+        changes[#changes + 1] = entry('L', deliveries, stamp, size, lease)
+      end
     end
   end
 end
-if #due > 0 then
-  call('ZADD', DUE, unpack(due))
-  wake(#due / 2, visibility)
+leave_leases()
+if #extended > 0 then
+  call('HSET', E, unpack(changes))
+  open_lease(lease, extended, now + visibility)
+  wake(#extended, visibility)
 end
 return table.concat(answer)
 )lua";
@@ -497,7 +539,7 @@ end
 // 8 from where, 9 how many.
 inline constexpr std::string_view kDeadLetters = R"lua(
 if call('HEXISTS', GROUPS, group) == 0 then return {} end
-while expire() == 1000 do end
+expire()
 local reply = {}
 for _, found in ipairs(call('XRANGE', DLQ, ARGV[8], '+', 'COUNT', ARGV[9])) do
   local letter = letter_of(found)
@@ -512,7 +554,7 @@ return reply
 inline constexpr std::string_view kRedrive = R"lua(
 if call('HEXISTS', GROUPS, group) == 0 then return 0 end
 touch_group()
-while expire() == 1000 do end
+expire()
 local letters = chosen_letters()
 for _, letter in ipairs(letters) do
   local id = letter.m
@@ -541,7 +583,7 @@ return #letters
 inline constexpr std::string_view kPurge = R"lua(
 if call('HEXISTS', GROUPS, group) == 0 then return 0 end
 touch_group()
-while expire() == 1000 do end
+expire()
 local letters = chosen_letters()
 for _, letter in ipairs(letters) do drop_letter(letter.at, letter.m, letter.b) end
 write_counts()
@@ -584,7 +626,7 @@ local function remove_group()
   if dead > 0 then call('HINCRBY', META, 'dead_bytes', -dead) end
   call('XGROUP', 'DESTROY', S, group)
   call('HDEL', GROUPS, group)
-  call('UNLINK', E, DUE, READY, DLQ, DLQI, GC, CONSUMERS)
+  call('UNLINK', E, DUE, LEASES, LEFT, READY, DLQ, DLQI, GC, CONSUMERS)
   groups = groups - 1
 end
 )lua";
@@ -611,7 +653,7 @@ local function group_statistics()
   local function of(name) return c[name] or 0 end
   local added = tonumber(call('HGET', C, 'added') or 0)
   local ready = call('ZCARD', READY) + added - of('read')
-  local due = call('ZCARD', DUE)
+  local due = call('HLEN', E) - call('ZCARD', READY)
   local oldest = ''
   if ready + due > 0 then
     for _, id in ipairs(call('HKEYS', E)) do
@@ -633,9 +675,11 @@ local removed, found = {}, {}
 local names = call('HGETALL', GROUPS)
 for i = 1, #names, 2 do
   use_group(names[i])
-  while expire() == 1000 do end
+  expire()
   local idle = now - tonumber(names[i + 1]) >= lifetime and not permanent[group]
-  if idle and call('ZCARD', DUE) - tonumber(call('HGET', GC, 'delayed') or 0) == 0 then
+  local leased = call('HLEN', E) - call('ZCARD', READY)
+    - tonumber(call('HGET', GC, 'delayed') or 0)
+  if idle and leased == 0 then
     remove_group()
     removed[#removed + 1] = group
   else
