@@ -30,7 +30,7 @@ endfunction()
 
 # gpu_telemetry_test(NAME LABEL unit SOURCES a_test.cc ... LIBRARIES dep ... [ASIO])
 # One executable of GoogleTest cases, and one ctest. LABEL says what it needs: unit (nothing), e2e
-# (the built program), chaos (the program, and killing it).
+# (the built program), chaos (the program, and killing it), mongo (a server of its protocol).
 function(gpu_telemetry_test name)
   cmake_parse_arguments(TEST "ASIO" "LABEL;TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   if(NOT TEST_LABEL)

@@ -1,7 +1,8 @@
 // Samples, stored once and asked for by GPU and time.
 //
-// Implementations: embedded/ and mongodb/. Both pass repository_contract_test.h. All functions
-// block (call them through concurrency/async_offload.h) and may be called from any thread.
+// Implementations: embedded/ and mongodb/. Both pass telemetry_repository_contract_test.h. All
+// functions block (call them through concurrency/async_offload.h) and may be called from any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +57,9 @@ struct StoredSample {
 };
 
 // An answer that is read block by block, so that a million samples never lie in memory at once. It
-// shows the store as it was when the query was made, holds no lock, and may be read from any one
-// thread at a time. It must not outlive its repository.
+// shows everything that was stored when the query was made (and in MongoDB maybe some of what was
+// stored since), holds no lock, and may be read from any one thread at a time. It must not outlive
+// its repository.
 class SampleCursor {
  public:
   virtual ~SampleCursor() = default;
