@@ -90,6 +90,10 @@ class Ledger {
   // Creates the group, and its topic, as a fetch would. True when it was not there.
   Result<bool> ensure_group(Now now, const std::string& topic, const std::string& group);
 
+  // Hands every lease back, uncounted, as a consumer that stops would: for a queue whose consumers
+  // are known to be gone.
+  void release_all(Now now);
+
   // Handles everything due and returns when to call next at the latest, if nothing else is called.
   std::optional<SteadyTime> tick(Now now);
   // The same, after calls that may have brought it forward; never later than what is due.

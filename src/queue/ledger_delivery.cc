@@ -158,6 +158,22 @@ void Ledger::nack_one(Now now, LedgerTopic& topic, LedgerGroup& group, GroupEntr
   }
 }
 
+void Ledger::release_all(Now now) {
+  NackOptions release;
+  release.release = true;
+  for (auto& [topic_name, topic] : topics_) {
+    for (auto& [group_name, group] : topic->groups) {
+      std::vector<std::uint64_t> leased;
+      for (const GroupEntry& entry : group.entries()) {
+        if (!entry.removed && entry.state == EntryState::kLeased) leased.push_back(entry.sequence);
+      }
+      for (const std::uint64_t sequence : leased) {
+        nack_one(now, *topic, group, *group.find(sequence), release);
+      }
+    }
+  }
+}
+
 void Ledger::retry(Now now, LedgerTopic& topic, LedgerGroup& group, GroupEntry& entry,
                    std::chrono::milliseconds delay, bool expired) {
   if (entry.count > options_.max_retries) {

@@ -198,6 +198,13 @@ Result<std::unique_ptr<LedgerQueue>> open_durable_queue(DurableQueueOptions opti
     engine->shut_down();
     return ok.error().at("queue");
   }
+  if (options.consumers_are_local) {
+    const auto release = [](Ledger& ledger, Now now) {
+      ledger.release_all(now);
+      return Result<void>();
+    };
+    if (auto released = engine->run(release); !released) return released.error();
+  }
   engine->poke();
   return std::make_unique<DurableQueue>(std::move(writer), std::move(engine));
 }

@@ -24,6 +24,9 @@ struct DurableQueueOptions {
   // Larger segments are given back later; smaller ones cost a checkpoint and a sync more often.
   // At least four times the largest message.
   ByteSize segment_size = 64_MiB;
+  // All consumers are in the process that has the queue open, so that none outlived it: what was
+  // leased when it ended is ready at once. Else a lease goes on, with a fresh visibility timeout.
+  bool consumers_are_local = false;
   io::FileSystem* files = nullptr;  // null: posix_file_system()
   // Null or outlives the queue. Its condition "queue" fails for good with a write or sync that
   // fails: nothing is accepted any more until the queue is opened again, though what it holds is

@@ -39,7 +39,8 @@ class Machine {
   explicit Machine(ByteSize segment_size = 64_KiB) { options_.segment_size = segment_size; }
   ~Machine() { close(); }
 
-  Result<void> open() {
+  Result<void> open(bool consumers_are_local = false) {
+    options_.consumers_are_local = consumers_are_local;
     options_.directory = "/queue";
     options_.files = &files;
     options_.health = &health;
@@ -159,6 +160,28 @@ TEST(DurableQueueTest, FindsEverythingAgainAfterItWasClosed) {
   machine.clock.advance(minutes{2});
   const auto delayed = *machine.fetch();
   ASSERT_THAT(delayed, SizeIs(3)) << "the delay ended ten minutes after the nack";
+}
+
+TEST(DurableQueueTest, HandsBackTheLeasesOfConsumersThatDiedWithTheProcess) {
+  Machine machine;
+  ASSERT_TRUE(machine.open());
+  ASSERT_TRUE(machine.publish({"a", "b", "c"}));
+  const auto held = *machine.fetch(3);
+  ASSERT_THAT(held, SizeIs(3));
+  ASSERT_THAT(*machine.ack(held[1].receipt), ElementsAre(Settled::kDone));
+  machine.close();
+
+  // More ends than a message has retries: they do not count.
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(machine.open(true));
+    const auto again = *machine.fetch(3);
+    ASSERT_THAT(again, SizeIs(2));
+    EXPECT_EQ(*again[0].payload, "a");
+    EXPECT_EQ(*again[1].payload, "c");
+    EXPECT_EQ(again[0].delivery_count, 1U);
+    EXPECT_THAT(*machine.ack(held[0].receipt), ElementsAre(Settled::kUnknown));
+    machine.close();
+  }
 }
 
 TEST(DurableQueueTest, NeverGivesAMessageIdOutTwice) {

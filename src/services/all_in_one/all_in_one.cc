@@ -55,7 +55,10 @@ Result<void> AllInOne::open_storage() {
 Result<void> AllInOne::open_queue() {
   const auto store_path = embedded_store_path(settings_);
   if (!store_path) return store_path.error();
-  auto queue = open_queue_engine(settings_, *store_path, pipeline_.get_executor(), health_);
+  // The collector is in this process, and no lease of it outlives it.
+  constexpr bool kConsumersAreLocal = true;
+  auto queue = open_queue_engine(settings_, *store_path, kConsumersAreLocal,
+                                 pipeline_.get_executor(), health_);
   if (!queue) return queue.error();
   queue_ = std::move(*queue);
   return {};

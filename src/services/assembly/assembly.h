@@ -23,10 +23,10 @@ CollectorOptions collector_options(const config::Settings& settings);
 Result<std::unique_ptr<sources::Source>> open_source(const config::Settings& settings);
 
 // The engine of QUEUE_ENGINE, in this process. `store_path` holds the durable queue's folder when
-// QUEUE_DATA_DIR names none; a write of it that fails makes `health` fail. Damage is logged.
-// Errors: of the engine.
+// QUEUE_DATA_DIR names none; a write of it that fails makes `health` fail. `consumers_are_local`:
+// see DurableQueueOptions. Damage is logged. Errors: of the engine.
 Result<std::unique_ptr<queue::MessageQueue>> open_queue_engine(
-    const config::Settings& settings, const std::string& store_path,
+    const config::Settings& settings, const std::string& store_path, bool consumers_are_local,
     boost::asio::any_io_executor executor, observability::Health& health);
 
 // The folder of an `embedded:PATH` STORAGE_URI. Errors: kInvalid for any other.

@@ -19,7 +19,7 @@ queue::QueueOptions queue_options(const config::Settings& settings) {
 }  // namespace
 
 Result<std::unique_ptr<queue::MessageQueue>> open_queue_engine(
-    const config::Settings& settings, const std::string& store_path,
+    const config::Settings& settings, const std::string& store_path, bool consumers_are_local,
     boost::asio::any_io_executor executor, observability::Health& health) {
   if (settings.queue_engine == "memory") {
     observability::log_warn(
@@ -32,6 +32,7 @@ Result<std::unique_ptr<queue::MessageQueue>> open_queue_engine(
   options.health = &health;
   options.directory = settings.queue_data_dir;
   if (options.directory.empty()) options.directory = store_path + "/queue";
+  options.consumers_are_local = consumers_are_local;
   auto opened = queue::open_durable_queue(options, system_clock(), executor);
   if (!opened) return opened.error();
   return std::unique_ptr<queue::MessageQueue>(std::move(*opened));
