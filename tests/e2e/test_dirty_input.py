@@ -419,20 +419,29 @@ class FullDisk(WithFile):
                 pass
         return filler
 
-    def test_writes_wait_reads_go_on_and_nothing_is_lost_when_space_returns(self):
+    def write_rows(self):
         # Labels that do not compress, and one row a message: 64 MiB of log are full soon.
         rows = [row(value=str(i % 100), time=at(i % 3600), uuid=A if i < 3600 else B,
                     labels_raw='noise="%s"' % os.urandom(8000).hex()[:15500])
                 for i in range(7200)]
-        path = self.write(text_of(rows))
         expected = {(r["uuid"], UTIL, r["timestamp"]): float(r["value"]) for r in rows}
-        settings = {**BACKFILL, "STREAMER_BATCH_SIZE": 1}
-        with Pipeline(self.disk / "store", CSV_PATH=path, **settings) as pipeline:
-            while pipeline.metric("gpu_telemetry_samples_stored_total") < 100:
-                pass
-            filler = self.fill()
-            refused = pipeline.wait_for_line("storage does not accept writes, messages wait")
-            self.assertRegex(refused["reason"], f"{self.disk}.*(full|No space left)")
+        return self.write(text_of(rows)), expected
+
+    def start_and_fill(self, path):
+        pipeline = Pipeline(self.disk / "store", CSV_PATH=path,
+                            **{**BACKFILL, "STREAMER_BATCH_SIZE": 1})
+        self.addCleanup(pipeline.__exit__)
+        while pipeline.metric("gpu_telemetry_samples_stored_total") < 100:
+            pass
+        filler = self.fill()
+        refused = pipeline.wait_for_line("storage does not accept writes, messages wait")
+        self.assertRegex(refused["reason"], f"{self.disk}.*(full|No space left)")
+        return pipeline, filler
+
+    def test_writes_wait_reads_go_on_and_nothing_is_lost_when_space_returns(self):
+        path, expected = self.write_rows()
+        pipeline, filler = self.start_and_fill(path)
+        with pipeline:
             stored = pipeline.values()
             self.assertLessEqual(stored.items(), expected.items())
             self.assertGreaterEqual(len(stored), 100)
@@ -443,6 +452,21 @@ class FullDisk(WithFile):
             self.assertEqual(pipeline.stop(), 0, pipeline.log())
         done = run("store", "check", "--path", self.disk / "store")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_what_the_queue_had_accepted_survives_a_kill_on_a_full_disk(self):
+        path, expected = self.write_rows()
+        pipeline, filler = self.start_and_fill(path)
+        accepted = pipeline.metric("gpu_telemetry_samples_published_total")
+        stored = pipeline.values()
+        pipeline.kill()
+        filler.unlink()
+        # Nothing more to read: what comes now was in the store or in the queue.
+        with Pipeline(self.disk / "store", CSV_PATH=self.write(HEADER), **BACKFILL) as pipeline:
+            pipeline.wait_until_stored()
+            found = pipeline.values()
+            self.assertLessEqual(stored.items(), found.items())
+            self.assertLessEqual(found.items(), expected.items())
+            self.assertGreaterEqual(len(found), accepted)
 
 
 if __name__ == "__main__":
