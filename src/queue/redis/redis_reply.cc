@@ -93,7 +93,7 @@ RedisCommand& RedisCommand::add(std::int64_t argument) {
 
 struct RedisReplyReader::State {
   struct Free {
-    void operator()(redisReader* reader) const { redisReaderFree(reader); }
+    void operator()(redisReader* owned) const { redisReaderFree(owned); }
   };
   std::unique_ptr<redisReader, Free> reader{redisReaderCreateWithFunctions(&kFunctions)};
 };
