@@ -1,0 +1,110 @@
+// What a client makes of the answers, and of those that do not come.
+#include "queue/http_client/http_queue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "http/server.h"
+
+namespace gpu_telemetry::queue {
+namespace {
+
+namespace asio = boost::asio;
+using testing::HasSubstr;
+
+class HttpQueueTest : public testing::Test {
+ protected:
+  ~HttpQueueTest() override {
+    queue_.reset();
+    pool_.join();
+    if (server_) server_->stop(std::chrono::milliseconds{0});
+  }
+
+  void answer_stats_with(http::Response answer) {
+    http::Route route;
+    route.pattern = "/api/v1/queue/stats";
+    route.handler = [this, answer](http::Request& request) -> asio::awaitable<http::Response> {
+      authorization_ = request.headers.get("Authorization");
+      co_return answer;
+    };
+    http::Router router;
+    ASSERT_TRUE(router.add(std::move(route)));
+    http::ServerOptions options;
+    options.port = 0;
+    options.threads = 1;
+    options.log_requests = false;
+    server_ = std::move(*http::Server::listen(options, std::move(router)));
+    server_->start();
+    options_.url = "http://127.0.0.1:" + std::to_string(server_->port());
+  }
+  Result<std::vector<TopicStatistics>> ask() {
+    if (!queue_) queue_ = std::move(*make_http_queue(options_, pool_.get_executor()));
+    return asio::co_spawn(pool_, queue_->statistics(), asio::use_future).get();
+  }
+
+  asio::thread_pool pool_{1};
+  HttpQueueOptions options_;
+  std::string authorization_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<MessageQueue> queue_;
+};
+
+class StatusTest : public HttpQueueTest,
+                   public testing::WithParamInterface<std::pair<int, ErrorCode>> {};
+
+TEST_P(StatusTest, BecomesTheErrorThatACallerCanActOn) {
+  const auto [status, code] = GetParam();
+  http::Response answer = http::problem(status, "the reason");
+  answer.headers.add("Retry-After", "7");
+  answer_stats_with(answer);
+  const auto result = ask();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, code);
+  EXPECT_THAT(result.error().message, HasSubstr("the reason"));
+  EXPECT_THAT(result.error().message, HasSubstr("come again in 7 s"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, StatusTest,
+    testing::Values(std::pair{400, ErrorCode::kInvalid}, std::pair{401, ErrorCode::kUnavailable},
+                    std::pair{404, ErrorCode::kUnavailable}, std::pair{413, ErrorCode::kInvalid},
+                    std::pair{415, ErrorCode::kInvalid}, std::pair{429, ErrorCode::kFull},
+                    std::pair{500, ErrorCode::kUnavailable},
+                    std::pair{503, ErrorCode::kUnavailable}));
+
+TEST_F(HttpQueueTest, WhoeverAnswersSomethingElseIsNotAQueueService) {
+  answer_stats_with(http::text_response(200, "welcome to nginx"));
+  EXPECT_EQ(ask().error().code, ErrorCode::kUnavailable);
+  http::Response garbage;
+  garbage.headers.add("Content-Type", "application/x-gpu-telemetry-queue");
+  garbage.body = "GTQ";
+  queue_.reset();
+  server_->stop(std::chrono::milliseconds{0});
+  answer_stats_with(garbage);
+  EXPECT_EQ(ask().error().code, ErrorCode::kUnavailable);
+}
+
+TEST_F(HttpQueueTest, NobodyThereIsUnavailable) {
+  options_.url = "http://127.0.0.1:1";
+  EXPECT_EQ(ask().error().code, ErrorCode::kUnavailable);
+  options_.url = "queue-service:8080";
+  EXPECT_EQ(make_http_queue(options_, pool_.get_executor()).error().code, ErrorCode::kInvalid);
+}
+
+TEST_F(HttpQueueTest, SendsTheTokenThatIsThereNow) {
+  answer_stats_with(http::problem(401, "no"));
+  std::string token = "first";
+  options_.token = [&token] { return token; };
+  EXPECT_FALSE(ask());
+  EXPECT_EQ(authorization_, "Bearer first");
+  token = "second";
+  EXPECT_FALSE(ask());
+  EXPECT_EQ(authorization_, "Bearer second");
+}
+
+}  // namespace
+}  // namespace gpu_telemetry::queue

@@ -1,0 +1,46 @@
+// Requests to a queue service and what their answers mean.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "http/client.h"
+#include "queue/http_client/http_queue.h"
+
+namespace gpu_telemetry::queue {
+
+struct ServiceCall {
+  http::Method method = http::Method::kGet;
+  std::string target;  // below /api/v1/queue/, encoded
+  std::string body;    // binary
+  std::chrono::milliseconds extra_time{0};
+  bool idempotent = true;
+  std::shared_ptr<http::Hangup> hangup;
+  // Whether 404 means that the thing is not there. Else it means that the service is not one.
+  bool can_be_missing = false;
+};
+
+// Thread-safe.
+class ServiceCalls {
+ public:
+  ServiceCalls(HttpQueueOptions options, std::shared_ptr<http::Client> client)
+      : options_(std::move(options)), client_(std::move(client)) {}
+
+  // The body of a 200. Errors as http_queue.h says.
+  Async<Result<std::string>> send(ServiceCall call);
+
+ private:
+  Result<std::string> understand(const ServiceCall& call, http::ClientResponse answer) const;
+  void note(bool reached, std::string_view trouble);
+
+  const HttpQueueOptions options_;
+  const std::shared_ptr<http::Client> client_;
+  std::atomic<int> reached_{-1};  // the last request's outcome; -1: there was none
+};
+
+// A value of a query, percent-encoded.
+std::string encode_query_value(std::string_view text);
+
+}  // namespace gpu_telemetry::queue
