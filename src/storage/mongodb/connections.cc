@@ -162,6 +162,10 @@ Error Connection::error(std::string_view doing, const bson_error_t& error) const
                          error.domain == MONGOC_ERROR_WRITE_CONCERN;
   if (by_server && error.code != 0) message += fmt::format(" (code {})", error.code);
   ErrorCode code = by_server ? error_code_of(error.code) : ErrorCode::kUnavailable;
+  // MongoDB Atlas has one code for whatever it refuses.
+  if (by_server && std::string_view(error.message).find("space quota") != std::string_view::npos) {
+    code = ErrorCode::kFull;
+  }
   // The driver's own check before it sends.
   if (error.domain == MONGOC_ERROR_BSON) code = ErrorCode::kInvalid;
   return {code, std::move(message)};
