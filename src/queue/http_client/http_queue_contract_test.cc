@@ -23,11 +23,11 @@ class CountingQueue final : public MessageQueue {
 
   Async<Result<std::vector<PublishResult>>> publish(
       std::string topic, std::vector<OutgoingMessage> messages) override {
-    before();
+    if (before) before();
     return inner_.publish(std::move(topic), std::move(messages));
   }
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {
-    before();
+    if (before) before();
     return counted(std::move(request));
   }
   Async<Result<std::vector<Settled>>> ack(SettleRequest request) override {
@@ -73,15 +73,15 @@ class CountingQueue final : public MessageQueue {
     boost::asio::post(executor, [&reached] { reached.set_value(); });
     reached.get_future().wait();
   }
-  // Called before a publish or a fetch.
-  std::function<void()> before = [] {};
+  // Called before a publish or a fetch; only at the client.
+  std::function<void()> before;
 
  private:
   Async<Result<std::vector<Delivery>>> counted(FetchRequest request) {
     if (request.wait.count() == 0) {
       co_return co_await inner_.fetch(std::move(request));
     }
-    {
+    if (before == nullptr) {  // at the service: a caller's may be a strand that dies before this
       const auto executor = co_await boost::asio::this_coro::executor;
       const std::lock_guard lock(mutex_);
       executor_ = executor;
