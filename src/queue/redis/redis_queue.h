@@ -66,7 +66,7 @@ class RedisQueue : public MessageQueue {
 
 // Does not connect yet: Redis may come up later. `clock` tells when waits end and outlives the
 // queue. `io` runs the connections; its context outlives the queue and runs on a thread that is not
-// blocked. Errors: kInvalid.
+// blocked; the contexts of all callers outlive the queue too. Errors: kInvalid.
 Result<std::unique_ptr<RedisQueue>> make_redis_queue(RedisQueueOptions options, const Clock& clock,
                                                      boost::asio::any_io_executor io);
 
