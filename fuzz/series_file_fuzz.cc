@@ -109,7 +109,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const SeriesFileReader& reader = **opened;
   std::vector<std::int64_t> timestamps;
   std::vector<double> values;
-  std::vector<Bucket> buckets;
+  std::vector<gpu_telemetry::storage::Bucket> buckets;
   std::uint64_t samples = 0;
   for (const GpuUuid& gpu : reader.gpus()) {
     for (const ColumnEntry& entry : reader.columns(gpu)) {
