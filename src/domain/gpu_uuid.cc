@@ -82,6 +82,16 @@ char* GpuUuid::format_to(char* out) const {
   return out + kTextSize;
 }
 
+std::uint64_t GpuUuid::stable_hash() const {
+  constexpr std::uint64_t kBasis = 0xcbf29ce484222325;
+  constexpr std::uint64_t kPrime = 0x100000001b3;
+  std::uint64_t hash = (kBasis ^ static_cast<std::uint8_t>(kind_)) * kPrime;
+  for (const std::uint8_t byte : bytes_) hash = (hash ^ byte) * kPrime;
+  hash ^= hash >> 32;
+  hash *= 0xD6E8FEB86659FD93;
+  return hash ^ hash >> 32;
+}
+
 std::string GpuUuid::to_string() const {
   std::string text(kTextSize, '\0');
   format_to(text.data());

@@ -40,6 +40,11 @@ class GpuUuid {
   // The same, written to `out`, which has room for kTextSize characters. Returns the end.
   char* format_to(char* out) const;
 
+  // The same number on every machine and in every release, unlike std::hash's: GPUs are spread over
+  // processes by it. FNV-1a (64 bits) of the kind and the 16 bytes, mixed once more so that the low
+  // bits of made-up UUIDs differ too.
+  std::uint64_t stable_hash() const;
+
   constexpr Kind kind() const { return kind_; }
   constexpr const std::array<std::uint8_t, 16>& bytes() const { return bytes_; }
 

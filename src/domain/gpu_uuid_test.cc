@@ -77,6 +77,16 @@ TEST(GpuUuid, MigInstancesOfOneParentDiffer) {
   EXPECT_NE(parent.mig_instance("1"), GpuUuid{}.mig_instance("1"));
 }
 
+// Streamers of different releases share a fleet by it: these numbers never change.
+TEST(GpuUuid, TheStableHashIsTheSameEverywhere) {
+  EXPECT_EQ(GpuUuid{}.stable_hash(), 0xba7c8739685e5f19U);
+  EXPECT_EQ(GpuUuid::parse(kText)->stable_hash(), 0x812315c48fc93faeU);
+  EXPECT_EQ(GpuUuid::parse("MIG-01234567-89ab-cdef-0123-456789abcdef")->stable_hash(),
+            0xc85d17c462137198U);
+  EXPECT_EQ(GpuUuid::parse("GPU-5fd4f087-86f3-7a43-b711-4771313afc50")->stable_hash(),
+            0x29b6e5c23d5024d4U);
+}
+
 TEST(GpuUuid, HashesOfMadeUpFleetsSpread) {
   std::unordered_set<std::size_t> low_bits;
   for (std::uint8_t host = 0; host < 64; ++host) {
