@@ -17,16 +17,21 @@ struct SourceCounters {
   std::atomic<std::uint64_t> rows_accepted{0};     // became a sample
   std::atomic<std::uint64_t> rows_malformed{0};    // skipped: torn, wrong columns, bad time or UUID
   std::atomic<std::uint64_t> rows_absent{0};       // well formed, but the value is not a reading
-  std::atomic<std::uint64_t> rows_other_shard{0};  // belong to another streamer
+  std::atomic<std::uint64_t> rows_other_shard{0};  // belong to another streamer, or one that
+                                                   // shared the source has published them
   std::atomic<std::uint64_t> passes{0};            // times the whole input was read
   std::array<std::atomic<std::uint64_t>, kRejectionCount> rejected{};  // by Rejection; sums up to
                                                                        // rows_absent
 };
 
 enum class SourceState {
-  kBatch,  // `batch` holds samples; call again
-  kEnd,    // the input has ended for good and `batch` is empty
+  kBatch,      // `batch` holds samples; call again
+  kWindowEnd,  // of a shared source only: as kBatch, but `batch` may be empty, and with it a window
+               // has been handed out (shareable_source.h)
+  kEnd,        // the input has ended for good and `batch` is empty
 };
+
+class ShareableSource;
 
 // Used by one thread at a time.
 class Source {
@@ -42,15 +47,17 @@ class Source {
                                    std::stop_token stop) = 0;
 
   virtual const SourceCounters& counters() const = 0;
+
+  // The same source as one that several processes can read together; null when it is none. Belongs
+  // to the source and is used by the same thread.
+  virtual ShareableSource* shareable() { return nullptr; }
 };
 
-// The part of the fleet that a streamer reads: GPUs whose UUID hashes to `index` of `count`.
+// The fixed part of the fleet that a streamer reads: GPUs whose UUID hashes to `index` of `count`.
 struct Shard {
   std::uint32_t index = 0;
   std::uint32_t count = 1;  // 1: everything
-  bool owns(const GpuUuid& uuid) const {
-    return count <= 1 || std::hash<GpuUuid>{}(uuid) % count == index;
-  }
+  bool owns(const GpuUuid& uuid) const { return count <= 1 || uuid.stable_hash() % count == index; }
 };
 
 }  // namespace gpu_telemetry::sources

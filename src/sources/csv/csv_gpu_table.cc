@@ -83,6 +83,11 @@ std::string* attribute_of(Gpu& gpu, Column column) {
 
 GpuTable::GpuTable(Shard shard) : shard_(shard), buckets_(kFirstBuckets, kNone) {}
 
+void GpuTable::select(ShardSet shards) {
+  selected_ = shards;
+  for (GpuVariant& variant : variants_) variant.owned = owns(variant);
+}
+
 void GpuTable::set_header(const CsvHeader& header) {
   if (header == header_) return;
   header_ = header;
@@ -119,8 +124,9 @@ Result<const GpuVariant*> GpuTable::add(const CsvRecord& record) {
   GpuVariant& variant = variants_[at];
   variant.hash = hash;
   variant.entity = entity;
-  variant.owned = shard_.owns(gpu->uuid);
   variant.gpu = share(entities_[entity], std::move(*gpu));
+  variant.shard = static_cast<std::uint8_t>(shard_of(variant.gpu->uuid));
+  variant.owned = owns(variant);
   set_text(variant, record);
   variant.successor = at;
   variants_[last_].successor = at;

@@ -12,6 +12,7 @@
 #include "domain/gpu.h"
 #include "sources/csv/csv_header.h"
 #include "sources/csv/csv_text.h"
+#include "sources/shareable_source.h"
 #include "sources/source.h"
 
 namespace gpu_telemetry::sources::csv {
@@ -24,7 +25,8 @@ struct GpuVariant {
   std::uint32_t labels_before = 0;           // bytes of the labels before the metric's name
   std::uint32_t labels_after = 0;            // and after it
   bool labels_name_metric = false;
-  bool owned = false;        // by this shard
+  bool owned = false;        // is read here: by the fixed part and the selected shards
+  std::uint8_t shard = 0;    // shard_of() the GPU
   std::uint32_t entity = 0;  // number of the GPU; equal for all variants of one
   GpuPointer gpu;            // equal attributes: the same pointer
   std::uint64_t hash = 0;    // of the UUID's text
@@ -42,6 +44,9 @@ inline constexpr std::size_t kMaxGpuTableBytes = std::size_t{128} << 20;
 class GpuTable {
  public:
   explicit GpuTable(Shard shard);
+
+  // Which shards are read from now on; at first all.
+  void select(ShardSet shards);
 
   // Rows are laid out as `header` says from now on. Forgets everything when that is a change.
   void set_header(const CsvHeader& header);
@@ -84,7 +89,12 @@ class GpuTable {
   std::uint32_t place_for(std::uint64_t hash);
   void grow_buckets();
 
+  bool owns(const GpuVariant& variant) const {
+    return contains(selected_, variant.shard) && shard_.owns(variant.gpu->uuid);
+  }
+
   const Shard shard_;
+  ShardSet selected_ = kAllShards;
   CsvHeader header_;
   std::vector<GpuVariant> variants_;
   std::vector<std::uint32_t> buckets_;  // first variant of each, or kNone

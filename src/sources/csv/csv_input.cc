@@ -37,8 +37,18 @@ class FileInput final : public ByteInput {
   FileInput(std::string name, int fd, bool owned) : name_(std::move(name)), fd_(fd, owned) {
     struct stat about{};
     may_wait_ = ::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode);
-    if (!may_wait_) ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (may_wait_) return;
+    size_ = static_cast<std::uint64_t>(about.st_size);
+    ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
+
+  Result<std::uint64_t> skip(std::uint64_t size) override {
+    if (may_wait_) return ByteInput::skip(size);
+    if (::lseek(fd_.get(), static_cast<off_t>(size), SEEK_CUR) >= 0) return size;
+    return unavailable("cannot go to another place in " + name_ + ": " + reason(errno));
+  }
+
+  std::uint64_t text_limit() const override { return may_wait_ ? UINT64_MAX : size_; }
 
   Result<InputRead> read(std::span<char> into, std::chrono::milliseconds patience) override {
     if (may_wait_) {
@@ -59,6 +69,7 @@ class FileInput final : public ByteInput {
   std::string name_;
   Descriptor fd_;
   bool may_wait_ = false;
+  std::uint64_t size_ = 0;
 };
 
 // Passes `raw` on as it is, or decompressed when it starts as gzip data does (RFC 1952).
@@ -83,6 +94,22 @@ class MaybeGzipInput final : public ByteInput {
     std::memcpy(into.data(), compressed_.data() + from_, size);
     from_ += size;
     return InputRead{InputRead::State::kData, size};
+  }
+
+  Result<std::uint64_t> skip(std::uint64_t size) override {
+    if (mode_ != Mode::kPlain) return ByteInput::skip(size);  // also when it is not known yet
+    if (from_ == to_) return raw_->skip(size);
+    const std::size_t held = std::min<std::uint64_t>(size, to_ - from_);
+    from_ += held;
+    return held;
+  }
+
+  std::uint64_t text_limit() const override {
+    constexpr std::uint64_t kRoomToGrow = 16;
+    constexpr std::uint64_t kMostDenseGzip = 1032;  // bytes of text for one of deflate
+    const std::uint64_t factor = mode_ == Mode::kGzip ? kMostDenseGzip : kRoomToGrow;
+    const std::uint64_t size = raw_->text_limit();
+    return size > UINT64_MAX / factor ? UINT64_MAX : size * factor;
   }
 
  private:
@@ -180,7 +207,8 @@ class MaybeGzipInput final : public ByteInput {
 
 class MemoryInput final : public ByteInput {
  public:
-  MemoryInput(std::string_view text, std::size_t piece) : text_(text), piece_(piece) {}
+  MemoryInput(std::string_view text, std::size_t piece)
+      : text_(text), piece_(piece), size_(text.size()) {}
   Result<InputRead> read(std::span<char> into, std::chrono::milliseconds) override {
     const std::size_t size = std::min({into.size(), piece_, text_.size()});
     if (size == 0) return InputRead{InputRead::State::kEnd, 0};
@@ -188,13 +216,26 @@ class MemoryInput final : public ByteInput {
     text_.remove_prefix(size);
     return InputRead{InputRead::State::kData, size};
   }
+  std::uint64_t text_limit() const override { return size_; }
 
  private:
   std::string_view text_;
   std::size_t piece_;
+  std::uint64_t size_;
 };
 
 }  // namespace
+
+Result<std::uint64_t> ByteInput::skip(std::uint64_t size) {
+  constexpr std::size_t kPiece = std::size_t{64} << 10;
+  const auto piece = std::make_unique_for_overwrite<char[]>(kPiece);
+  const std::span<char> into(piece.get(), std::min<std::uint64_t>(size, kPiece));
+  while (true) {
+    const Result<InputRead> got = read(into, std::chrono::milliseconds{0});
+    if (!got) return got.error();
+    if (got->state != InputRead::State::kWaiting) return got->size;
+  }
+}
 
 Result<std::unique_ptr<ByteInput>> open_input(const std::string& path) {
   if (path == "-") {

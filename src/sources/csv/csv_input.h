@@ -26,6 +26,15 @@ class ByteInput {
   // Errors: kUnavailable with the name and the system's reason; kCorrupt for damaged gzip data,
   // after everything before the damage was handed out.
   virtual Result<InputRead> read(std::span<char> into, std::chrono::milliseconds patience) = 0;
+
+  // Passes over at most `size` bytes and returns how many; none only at the end. A plain file takes
+  // them all at once and does not look whether they are there; others read, a piece in each call.
+  // Not for something that may have to wait. Errors: as read.
+  virtual Result<std::uint64_t> skip(std::uint64_t size);
+
+  // What the text has at most as far as the size of its file tells, with room for it to grow;
+  // UINT64_MAX when nothing tells.
+  virtual std::uint64_t text_limit() const { return UINT64_MAX; }
 };
 
 using OpenInput = std::function<Result<std::unique_ptr<ByteInput>>()>;

@@ -45,6 +45,20 @@ void CsvScanner::reset() {
   at_start_ = true;
   skipping_ = false;
   finished_ = false;
+  base_ = 0;
+  end_ = 0;
+  restart_at(0);
+}
+
+void CsvScanner::go_to(std::uint64_t offset) {
+  line_ = 1;
+  at_start_ = false;
+  skipping_ = false;
+  if (offset <= input_offset()) {
+    restart_at(static_cast<std::uint32_t>(offset - base_));
+    return;
+  }
+  base_ = offset;
   end_ = 0;
   restart_at(0);
 }
@@ -68,6 +82,7 @@ std::span<char> CsvScanner::space() {
   }
   if (misplaced_ != kNoOffset) misplaced_ -= begin_;
   scanned_ -= begin_;
+  base_ += begin_;
   end_ = kept;
   begin_ = 0;
   return {buffer_.get() + end_, kReadSize};
@@ -176,6 +191,7 @@ void CsvScanner::scan_more() {
 ScanStatus CsvScanner::malformed(std::string_view problem) {
   problem_ = problem;
   problem_line_ = line_;
+  skipped_from_ = base_ + begin_;
   skipping_ = !go_on_after_line(begin_);
   return ScanStatus::kMalformed;
 }

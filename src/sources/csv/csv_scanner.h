@@ -75,6 +75,19 @@ class CsvScanner {
   // There is no more input.
   void finish() { finished_ = true; }
 
+  // Where the next record begins, in bytes from the start of the text. Whoever begins there finds
+  // the same records from there on. In the middle of something malformed it is where that began.
+  std::uint64_t offset() const { return skipping_ ? skipped_from_ : base_ + begin_; }
+  // The same for a record that it has just returned.
+  std::uint64_t offset_of(const CsvRecord& record) const { return base_ + record.begin; }
+  // Where in the text CsvRecord::buffer begins; changes with space().
+  std::uint64_t base() const { return base_; }
+  // The end of the input so far.
+  std::uint64_t input_offset() const { return base_ + end_; }
+  // Goes on at `offset`, not before offset(), with line 1. Beyond input_offset() the next input is
+  // what stands at `offset`.
+  void go_to(std::uint64_t offset);
+
   ScanStatus next(CsvRecord& record);
   // After kMalformed: what is wrong and the line where it starts.
   std::string_view problem() const { return problem_; }
@@ -101,6 +114,7 @@ class CsvScanner {
   const Instructions instructions_;
   std::unique_ptr<char[]> buffer_;
   std::size_t capacity_ = 0;
+  std::uint64_t base_ = 0;     // offset of the buffer in the text
   std::uint32_t begin_ = 0;    // of the record that is next
   std::uint32_t scanned_ = 0;  // up to here separators are known
   std::uint32_t end_ = 0;      // of the input so far
@@ -117,6 +131,7 @@ class CsvScanner {
   std::uint64_t problem_line_ = 0;
   bool at_start_ = true;
   bool skipping_ = false;  // to the end of a line that is longer than what is kept
+  std::uint64_t skipped_from_ = 0;
   bool finished_ = false;
 };
 

@@ -76,9 +76,13 @@ Timestamp ScrapeTimes::stamp_of(Timestamp source) {
   return last_stamp_;
 }
 
-Milliseconds ScrapeTimes::ahead() {
+Milliseconds ScrapeTimes::ahead() { return ahead_by_more_than(kLongestLead); }
+
+Milliseconds ScrapeTimes::until_passed() { return ahead_by_more_than(Milliseconds{-1}); }
+
+Milliseconds ScrapeTimes::ahead_by_more_than(Milliseconds lead) {
   if (mode_ != TimestampMode::kNow) return Milliseconds{0};
-  return std::max(Milliseconds{0}, last_stamp_ - latest_now() - kLongestLead);
+  return std::max(Milliseconds{0}, last_stamp_ - latest_now() - lead);
 }
 
 // The wall clock, but never back: nobody waits an hour because a clock was set back by one.

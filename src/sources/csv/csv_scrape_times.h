@@ -45,6 +45,8 @@ class ScrapeTimes {
   // By how much the last stamp is further ahead of the clock than kLongestLead; zero when it is
   // not.
   Milliseconds ahead();
+  // How long until the clock is past the last stamp; zero when it is.
+  Milliseconds until_passed();
 
  private:
   static constexpr std::size_t kRemembered = 256;  // a power of two
@@ -62,6 +64,8 @@ class ScrapeTimes {
   };
   static constexpr std::int64_t kFree = INT64_MIN;
 
+  // By how much the last stamp is further ahead of the clock than `lead`, or zero.
+  Milliseconds ahead_by_more_than(Milliseconds lead);
   const Timestamp* find_remembered(std::string_view raw);
   Timestamp stamp_of(Timestamp source);
   Stamp& place_of(std::int64_t source);

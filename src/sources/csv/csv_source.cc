@@ -1,109 +1,36 @@
 #include "sources/csv/csv_source.h"
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
 
-#include "observability/log.h"
-#include "sources/csv/csv_gpu_table.h"
-#include "sources/csv/csv_header.h"
-#include "sources/csv/csv_metric_table.h"
-#include "sources/csv/csv_scanner.h"
+#include "sources/csv/csv_source_impl.h"
 #include "sources/csv/csv_value.h"
-#include "sources/csv/scrape_window.h"
 
 namespace gpu_telemetry::sources {
+namespace csv {
 namespace {
-
-using csv::Column;
-using csv::CsvRecord;
-using csv::InputRead;
-using csv::ScanStatus;
 
 // How long a stop request may go unnoticed while a pipe has nothing to read.
 constexpr std::chrono::milliseconds kStopPatience{50};
 
-// Counters of this thread alone, added to the shared ones now and then.
-struct LocalCounts {
-  std::uint64_t malformed = 0;
-  std::uint64_t other_shard = 0;
-  std::array<std::uint64_t, kRejectionCount> rejected{};  // [kNone]: accepted
-};
+}  // namespace
 
-class CsvSource final : public Source {
- public:
-  CsvSource(const CsvSourceOptions& options, csv::OpenInput open, bool is_stream)
-      : options_(options),
-        open_(std::move(open)),
-        is_stream_(is_stream),
-        scanner_(options.instructions),
-        gpus_(options.shard),
-        times_(options.timestamp_mode, *options.clock),
-        window_(std::max<std::size_t>(options.window_rows, 1)) {}
-
-  // Opens the input, and of a file reads the header.
-  Result<void> start();
-
-  Result<SourceState> next(TelemetryBatch& batch, std::size_t max_rows,
-                           std::stop_token stop) override;
-  const SourceCounters& counters() const override { return counters_; }
-
- private:
-  // Why collect() came back.
-  enum class Pause { kWindowFull, kTimeUp, kPassEnd, kStopped, kFailed };
-
-  void fill(TelemetryBatch& batch, std::size_t max_rows, const std::stop_token& stop);
-  Pause collect(bool batch_has_rows, const std::stop_token& stop);
-  Pause read_input(bool rows_wait, const std::stop_token& stop, bool& got);
-  void let_clock_catch_up(const std::stop_token& stop);
-  Result<void> begin_pass();
-  Pause end_pass();
-  Result<bool> read_header(ScanStatus status, const CsvRecord& record);
-  Pause fail(Error error);
-
-  void read_row(const CsvRecord& record);
-  [[gnu::noinline]] void reject_columns(const CsvRecord& record);
-  [[gnu::noinline]] void reject_row(std::uint64_t line, std::string_view why);
-  void publish_counts();
-
-  // Hostile input can name GPUs and metrics without end; nothing may refer to them when they go.
-  bool tables_are_full() const { return gpus_.wants_reset() || metrics_.wants_reset(); }
-  void forget_tables() {
-    gpus_.clear();
-    metrics_.clear();
-    window_.forget_numbers();
-  }
-
-  const CsvSourceOptions options_;
-  const csv::OpenInput open_;
-  const bool is_stream_;
-
-  std::unique_ptr<csv::ByteInput> input_;
-  csv::CsvScanner scanner_;
-  csv::CsvHeader header_;
-  bool header_known_ = false;
-  csv::GpuTable gpus_;
-  csv::MetricTable metrics_;
-  csv::ScrapeTimes times_;
-  csv::ScrapeWindow window_;
-
-  SteadyTime rows_wait_since_{};
-  bool rows_wait_ = false;        // whether rows_wait_since_ is set
-  std::uint64_t pass_start_ = 0;  // rows accepted before this pass
-  bool ended_ = false;
-  bool failed_ = false;
-  Error failure_;
-
-  LocalCounts counts_;
-  SourceCounters counters_;
-  observability::LogLimiter bad_rows_;
-};
+void sleep(Milliseconds pause, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, std::min<Milliseconds>(pause, kStopPatience), [] { return false; });
+}
 
 Result<void> CsvSource::start() {
   if (const Result<void> begun = begin_pass(); !begun) return begun.error();
   if (is_stream_) return {};
+  return read_until_header();
+}
+
+Result<void> CsvSource::read_until_header() {
   CsvRecord record;
   while (!header_known_) {
     const ScanStatus status = scanner_.next(record);
@@ -120,6 +47,7 @@ Result<void> CsvSource::start() {
 
 Result<SourceState> CsvSource::next(TelemetryBatch& batch, std::size_t max_rows,
                                     std::stop_token stop) {
+  if (shared_) return next_of_window(batch, std::max<std::size_t>(max_rows, 1), stop);
   if (window_.is_drained() && window_.row_count() == 0 && tables_are_full()) forget_tables();
   window_.begin_batch(batch);
   fill(batch, std::max<std::size_t>(max_rows, 1), stop);
@@ -181,10 +109,17 @@ CsvSource::Pause CsvSource::read_input(bool rows_wait, const std::stop_token& st
       if (rows_wait) return Pause::kTimeUp;  // with those handed out, next() can forget
       forget_tables();
     }
-    if (times_.ahead() > Milliseconds{0}) {
+    if (const Milliseconds ahead = times_.ahead(); ahead > Milliseconds{0}) {
+      // A file that is read faster than its scrapes could have been made would get stamps ever
+      // further from now.
       if (rows_wait) return Pause::kTimeUp;
-      let_clock_catch_up(stop);
+      sleep(ahead, stop);
       continue;
+    }
+    if (shared_ && scanner_.input_offset() + kReadSize >= positions().offset_limit()) {
+      return fail(invalid(options_.path + " has grown to more than " +
+                          std::to_string(positions().offset_limit()) +
+                          " bytes while it is shared; start its streamers again"));
     }
     std::chrono::milliseconds patience = kStopPatience;
     if (rows_wait) {
@@ -206,26 +141,18 @@ CsvSource::Pause CsvSource::read_input(bool rows_wait, const std::stop_token& st
     }
     if (read->state == InputRead::State::kEnd) scanner_.finish();
     scanner_.commit(read->size);
+    note_text_position();
     got = true;
     return Pause::kWindowFull;
   }
 }
 
-// A file that is read faster than its scrapes could have been made would get stamps ever further
-// from now.
-void CsvSource::let_clock_catch_up(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  const auto pause = std::min(times_.ahead(), kStopPatience);
-  never.wait_for(lock, stop, pause, [] { return false; });
-}
-
 Result<void> CsvSource::begin_pass() {
-  Result<std::unique_ptr<csv::ByteInput>> input = open_();
+  Result<std::unique_ptr<ByteInput>> input = open_();
   if (!input) return input.error();
   input_ = std::move(*input);
   scanner_.reset();
+  resumed_at_ = 0;
   header_known_ = false;
   times_.begin_pass();
   pass_start_ = counters_.rows_accepted.load(std::memory_order_relaxed) + counts_.rejected[0];
@@ -235,18 +162,30 @@ Result<void> CsvSource::begin_pass() {
 CsvSource::Pause CsvSource::end_pass() {
   input_.reset();
   counters_.passes.fetch_add(1, std::memory_order_relaxed);
-  const std::uint64_t accepted =
-      counters_.rows_accepted.load(std::memory_order_relaxed) + counts_.rejected[0];
+  const bool in_vain = pass_was_in_vain();
+  scanner_.reset();
+  ++pass_;
   if (!options_.loop) {
     ended_ = true;
-  } else if (accepted == pass_start_) {
+  } else if (in_vain) {
     observability::log_warn("the whole file has no reading for this streamer: not read again",
                             {{"file", options_.path}});
+    ended_ = true;
+  } else if (shared_ && pass_ == positions().pass_limit()) {
+    observability::log_warn("the file was read as often as can be counted: not read again",
+                            {{"file", options_.path}, {"passes", pass_}});
     ended_ = true;
   } else if (const Result<void> begun = begin_pass(); !begun) {
     return fail(begun.error());
   }
   return Pause::kPassEnd;
+}
+
+// Whether the whole file was read and had nothing.
+bool CsvSource::pass_was_in_vain() const {
+  const std::uint64_t accepted =
+      counters_.rows_accepted.load(std::memory_order_relaxed) + counts_.rejected[0];
+  return accepted == pass_start_ && resumed_at_ == 0 && catch_up_until_ <= positions().at(pass_, 0);
 }
 
 // What the scanner found where the header should be. True: it is known now.
@@ -262,7 +201,7 @@ Result<bool> CsvSource::read_header(ScanStatus status, const CsvRecord& record) 
                    "; expected a header line with at least the columns timestamp, metric_name, "
                    "uuid and value");
   }
-  Result<csv::CsvHeader> header = csv::CsvHeader::read(record);
+  Result<CsvHeader> header = CsvHeader::read(record);
   if (!header) return header.error().at(options_.path + ":" + std::to_string(record.line));
   if (*header != header_) {
     header_ = std::move(*header);
@@ -290,26 +229,26 @@ inline void CsvSource::read_row(const CsvRecord& record) {
     if (!read) return reject_row(record.line, read.error().message);
     time = *read;
   }
-  const csv::MetricTable::Found* const metric =
-      metrics_.find(header_.raw(record, Column::kMetricName));
+  const MetricTable::Found* const metric = metrics_.find(header_.raw(record, Column::kMetricName));
   if (metric == nullptr) [[unlikely]] {
     return reject_row(record.line, "the metric's name is not one ([a-zA-Z_:][a-zA-Z0-9_:]*)");
   }
-  const csv::GpuVariant* gpu = gpus_.find(record, metric->text);
+  const GpuVariant* gpu = gpus_.find(record, metric->text);
   if (gpu == nullptr) [[unlikely]] {
-    const Result<const csv::GpuVariant*> added = gpus_.add(record);
+    const Result<const GpuVariant*> added = gpus_.add(record);
     if (!added) return reject_row(record.line, added.error().message);
     gpu = *added;
   }
-  if (!gpu->owned) {
+  const std::uint64_t position = text_position_ + record.begin;
+  if (!gpu->owned || (position < catch_up_until_ && is_published(*gpu, position))) {
     ++counts_.other_shard;
     return;
   }
   std::string_view text;
-  if (!csv::strip_quotes(header_.raw(record, Column::kValue), text)) [[unlikely]] {
+  if (!strip_quotes(header_.raw(record, Column::kValue), text)) [[unlikely]] {
     return reject_row(record.line, "a quoted field does not end with its quote");
   }
-  const Reading reading = csv::read_value(metrics_.metric(metric->metric), text);
+  const Reading reading = read_value(metrics_.metric(metric->metric), text);
   ++counts_.rejected[static_cast<std::size_t>(reading.rejection)];
   if (reading.rejection != Rejection::kNone) return;
   window_.add(gpu->entity, gpu->gpu, time, metric->metric, reading.value);
@@ -323,8 +262,17 @@ void CsvSource::reject_columns(const CsvRecord& record) {
 
 void CsvSource::reject_row(std::uint64_t line, std::string_view why) {
   ++counts_.malformed;
-  bad_rows_.log(observability::LogLevel::kWarn, "skipped a row that cannot be read",
-                {{"file", options_.path}, {"line", line}, {"reason", why}});
+  constexpr auto kLevel = observability::LogLevel::kWarn;
+  constexpr std::string_view kMessage = "skipped a row that cannot be read";
+  if (resumed_at_ == 0) {
+    bad_rows_.log(kLevel, kMessage, {{"file", options_.path}, {"line", line}, {"reason", why}});
+  } else {
+    bad_rows_.log(kLevel, kMessage,
+                  {{"file", options_.path},
+                   {"line", line},
+                   {"lines_counted_from_byte", resumed_at_},
+                   {"reason", why}});
+  }
 }
 
 void CsvSource::publish_counts() {
@@ -339,7 +287,7 @@ void CsvSource::publish_counts() {
   counts_ = {};
 }
 
-}  // namespace
+}  // namespace csv
 
 Result<std::unique_ptr<Source>> open_csv_source(const CsvSourceOptions& options) {
   const std::string path = options.path;
@@ -353,7 +301,7 @@ Result<std::unique_ptr<Source>> open_csv_source(const CsvSourceOptions& options,
     return invalid((options.path == "-" ? "standard input" : options.path) +
                    " can be read only once, and so not in a loop; expected a file");
   }
-  auto source = std::make_unique<CsvSource>(options, std::move(open), is_stream);
+  auto source = std::make_unique<csv::CsvSource>(options, std::move(open), is_stream);
   if (const Result<void> started = source->start(); !started) return started.error();
   return std::unique_ptr<Source>(std::move(source));
 }

@@ -4,9 +4,16 @@
 
 namespace gpu_telemetry::sources::csv {
 
-ScrapeWindow::ScrapeWindow(std::size_t capacity) : capacity_(capacity) {
+ScrapeWindow::ScrapeWindow(std::size_t capacity) { reset(capacity); }
+
+void ScrapeWindow::reset(std::size_t capacity) {
+  capacity_ = capacity;
+  rows_.clear();
   rows_.reserve(capacity_);
   sealed_.resize(capacity_);
+  scrapes_.clear();
+  sealed_scrapes_ = next_scrape_ = 0;
+  ++window_;
 }
 
 std::uint32_t ScrapeWindow::find_older_or_add(std::uint32_t entity, const GpuPointer& gpu,

@@ -16,6 +16,9 @@ class ScrapeWindow {
  public:
   explicit ScrapeWindow(std::size_t capacity);
 
+  // Forgets all rows; from now on it takes so many. Outside of a batch.
+  void reset(std::size_t capacity);
+
   std::size_t row_count() const { return rows_.size(); }
   bool is_full() const { return rows_.size() == capacity_; }
   // Nothing sealed is left to hand out.
@@ -85,7 +88,7 @@ class ScrapeWindow {
   std::uint32_t metric_in_batch(TelemetryBatch& batch, std::uint32_t metric,
                                 const MetricTable& metrics);
 
-  const std::size_t capacity_;
+  std::size_t capacity_ = 0;
   std::vector<Row> rows_;
   std::vector<WindowScrape> scrapes_;  // the first scrape_count_ count; the others keep nothing
   std::vector<Sample> sealed_;         // by scrape; `metric` is the table's number
