@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "domain/metric_catalogue.h"
+#include "sources/shareable_source.h"
 #include "sources/simulator/fleet_model.h"
 #include "sources/simulator/simulator.h"
 
@@ -17,14 +18,11 @@ constexpr milliseconds kLongestInterval = std::chrono::days{1};
 constexpr milliseconds kShortestJob = std::chrono::seconds{3};
 constexpr milliseconds kLongestJob = std::chrono::days{30};
 
-class SimulatorSource final : public Source {
+class SimulatorSource final : public Source, public ShareableSource {
  public:
   SimulatorSource(const SimulatorOptions& options, const Clock& clock, Shard shard)
-      : options_(options), clock_(clock), fleet_(options) {
-    const std::span<const SimulatedGpu> gpus = fleet_.gpus();
-    for (std::uint32_t i = 0; i < gpus.size(); ++i) {
-      if (shard.owns(gpus[i].uuid)) owned_.push_back({i, UINT32_MAX, nullptr});
-    }
+      : options_(options), clock_(clock), part_(shard), fleet_(options) {
+    own(kAllShards);
     for (std::size_t metric = 0; metric < kSimulatedMetrics; ++metric) {
       definitions_[metric] = find_metric(kSimulatedMetricNames[metric]);
     }
@@ -33,6 +31,7 @@ class SimulatorSource final : public Source {
 
   Result<SourceState> next(TelemetryBatch& batch, std::size_t max_rows,
                            std::stop_token stop) override {
+    if (shared_) return next_of_window(batch, max_rows, stop);
     batch.clear();
     metric_in_batch_.fill(kNotInBatch);
     while (batch.empty()) {
@@ -41,21 +40,48 @@ class SimulatorSource final : public Source {
         if (options_.passes != 0 && passes_ == options_.passes) return SourceState::kEnd;
         if (auto started = start_pass(stop); !started) return started.error();
       }
-      fill(batch, std::max<std::size_t>(max_rows, 1));
+      fill(batch, std::max<std::size_t>(max_rows, 1), owned_.size());
     }
     return SourceState::kBatch;
   }
 
   const SourceCounters& counters() const override { return counters_; }
 
+  ShareableSource* shareable() override { return this; }
+  Result<std::string> shared_name() override;
+  Result<void> select(const ShardSelection& selection, std::size_t window_rows,
+                      std::stop_token stop) override;
+  const WindowEnd& window_end() const override { return window_end_; }
+  Result<void> settle(std::stop_token stop) override;
+
  private:
   struct OwnedGpu {
     std::uint32_t index = 0;  // in the fleet
+    std::uint32_t shard = 0;
     std::uint32_t attribution_changes = 0;
     GpuPointer gpu;
   };
 
   static constexpr std::uint32_t kNotInBatch = UINT32_MAX;
+
+  // From now on the GPUs of these shards are scraped, as far as they belong to the fixed part.
+  void own(ShardSet shards) {
+    owned_.clear();
+    const std::span<const SimulatedGpu> gpus = fleet_.gpus();
+    for (std::uint32_t i = 0; i < gpus.size(); ++i) {
+      const std::uint32_t shard = shard_of(gpus[i].uuid);
+      if (!contains(shards, shard) || !part_.owns(gpus[i].uuid)) continue;
+      owned_.push_back({i, shard, UINT32_MAX, nullptr});
+    }
+  }
+
+  Result<SourceState> next_of_window(TelemetryBatch& batch, std::size_t max_rows,
+                                     const std::stop_token& stop);
+  void begin_window();
+  static std::uint64_t position_of(Timestamp time) {
+    return static_cast<std::uint64_t>(unix_milliseconds(time));
+  }
+  bool is_due(std::uint32_t shard) const;
 
   Result<void> start_pass(const std::stop_token& stop) {
     if (options_.unpaced) {
@@ -113,10 +139,11 @@ class SimulatorSource final : public Source {
     }
   }
 
-  // Goes on with the pass where the last batch ended, until the batch is full or the pass is over.
-  void fill(TelemetryBatch& batch, std::size_t max_rows) {
+  // Goes on with the pass where the last batch ended, until the batch is full or the GPUs before
+  // `end`, or all of the pass, are scraped.
+  void fill(TelemetryBatch& batch, std::size_t max_rows, std::size_t end) {
     std::size_t rows = 0;
-    while (next_owned_ < owned_.size() && rows < max_rows) {
+    while (next_owned_ < end && rows < max_rows) {
       rows += add_scrape(batch, owned_[next_owned_], max_rows - rows);
       if (next_metric_ == kSimulatedMetrics) {
         next_metric_ = 0;
@@ -180,10 +207,11 @@ class SimulatorSource final : public Source {
     owned.attribution_changes = simulated.attribution_changes;
   }
 
-  static constexpr std::chrono::seconds kLargestSetBack{5};
+  static constexpr milliseconds kLargestSetBack{5'000};
 
   const SimulatorOptions options_;
   const Clock& clock_;
+  const Shard part_;
   FleetModel fleet_;
   std::vector<OwnedGpu> owned_;
   std::array<const MetricDefinition*, kSimulatedMetrics> definitions_{};
@@ -197,10 +225,101 @@ class SimulatorSource final : public Source {
   std::size_t next_owned_ = 0;   // where the pass goes on
   std::size_t next_metric_ = 0;  // likewise, within the GPU
 
+  // Of a source that is shared: positions are scrape times, in milliseconds.
+  bool shared_ = false;
+  ShardSelection selection_;
+  std::size_t window_rows_ = 0;
+  std::size_t window_last_ = 0;  // the window's GPUs are before it
+  bool in_window_ = false;
+  WindowEnd window_end_;
+
   // For waiting; nothing else is shared between threads but the counters.
   std::mutex mutex_;
   std::condition_variable_any wake_;
 };
+
+Result<std::string> SimulatorSource::shared_name() {
+  std::string name = "simulator:" + std::to_string(options_.gpus) + ":" +
+                     std::to_string(options_.hosts) + ":" + std::to_string(options_.seed) + ":" +
+                     std::to_string(options_.interval.count()) + ":" +
+                     std::to_string(options_.mean_job_duration.count());
+  if (options_.events) name += ":events";
+  if (options_.unpaced) name += ":unpaced";
+  if (options_.passes != 0) name += ":" + std::to_string(options_.passes);
+  return name;
+}
+
+Result<void> SimulatorSource::select(const ShardSelection& selection, std::size_t window_rows,
+                                     std::stop_token) {
+  shared_ = true;
+  in_window_ = false;
+  selection_ = selection;
+  window_rows_ = std::max<std::size_t>(window_rows, 1);
+  own(selection.shards());
+  std::ranges::stable_sort(owned_, {}, &OwnedGpu::shard);
+  next_metric_ = 0;
+  // The pass that was under way goes on for the shards that have not published it, unless the next
+  // one should have begun long ago.
+  const bool current =
+      passes_ != 0 && (options_.unpaced || clock_.steady_now() < due_ + options_.interval);
+  next_owned_ = current ? 0 : owned_.size();
+  return {};
+}
+
+// Not when a process whose clock is a little ahead has published this time already. When it is
+// ahead by more, the clock was set back here: better an overlap in time than silence for as long.
+bool SimulatorSource::is_due(std::uint32_t shard) const {
+  const std::uint64_t from = selection_.from[shard].value_or(0);
+  return from <= position_of(time_) || from > position_of(time_ + kLargestSetBack);
+}
+
+// The next shards of the pass that are due, whole, with GPUs of about window_rows_ rows. None: the
+// pass is over.
+void SimulatorSource::begin_window() {
+  const std::size_t gpus = std::max<std::size_t>(window_rows_ / kRegularMetrics, 1);
+  while (next_owned_ < owned_.size() && !is_due(owned_[next_owned_].shard)) ++next_owned_;
+  window_end_ = {};
+  window_end_.position = position_of(time_) + 1;
+  window_end_.finished = options_.passes != 0 && passes_ == options_.passes;
+  for (window_last_ = next_owned_; window_last_ < owned_.size(); ++window_last_) {
+    const std::uint32_t shard = owned_[window_last_].shard;
+    if (contains(window_end_.shards, shard)) continue;
+    if (window_last_ - next_owned_ >= gpus || !is_due(shard)) break;
+    window_end_.shards |= ShardSet{1} << shard;
+  }
+  if (window_end_.finished && window_last_ == owned_.size()) {
+    window_end_.shards = selection_.shards();
+  }
+}
+
+Result<SourceState> SimulatorSource::next_of_window(TelemetryBatch& batch, std::size_t max_rows,
+                                                    const std::stop_token& stop) {
+  batch.clear();
+  metric_in_batch_.fill(kNotInBatch);
+  if (!in_window_) {
+    if (stop.stop_requested()) return cancelled("the simulation was stopped");
+    if (next_owned_ == owned_.size()) {
+      if (options_.passes != 0 && passes_ == options_.passes) return SourceState::kEnd;
+      if (const Result<void> started = start_pass(stop); !started) return started.error();
+    }
+    begin_window();
+    in_window_ = true;
+  }
+  fill(batch, std::max<std::size_t>(max_rows, 1), window_last_);
+  in_window_ = next_owned_ < window_last_;
+  return in_window_ ? SourceState::kBatch : SourceState::kWindowEnd;
+}
+
+Result<void> SimulatorSource::settle(std::stop_token stop) {
+  while (!options_.unpaced && passes_ != 0) {
+    const Timestamp now = clock_.now();
+    if (now > time_ || now + kLargestSetBack < time_) break;
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, milliseconds{1}, [] { return false; });
+    if (stop.stop_requested()) return cancelled("the simulation was stopped");
+  }
+  return {};
+}
 
 }  // namespace
 
