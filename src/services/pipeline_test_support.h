@@ -88,6 +88,15 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
   Result<std::vector<storage::GpuBuckets>> aggregate(const storage::AggregateQuery&) override {
     return unused();
   }
+  Result<std::vector<storage::GroupSeries>> aggregate_groups(const storage::GroupQuery&) override {
+    return unused();
+  }
+  Result<std::vector<double>> latest_values(const storage::LatestQuery&) override {
+    return unused();
+  }
+  Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) override {
+    return std::vector<Milliseconds>(gpus.size());
+  }
   Result<std::vector<storage::LatestSample>> latest(const GpuUuid&) override { return unused(); }
   Result<std::vector<storage::MetricPresence>> metrics_of(const GpuUuid&) override {
     return unused();
@@ -100,6 +109,10 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
   Result<GpuRecord> find(const GpuUuid&) override { return unused(); }
   Result<std::vector<AttributionInterval>> attribution(const GpuUuid&, Timestamp,
                                                        Timestamp) override {
+    return unused();
+  }
+  Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force(
+      std::span<const GpuUuid>, Timestamp, Timestamp) override {
     return unused();
   }
 

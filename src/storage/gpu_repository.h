@@ -22,14 +22,14 @@ struct GpuObservation {
   Timestamp to;
 };
 
-// Empty members match everything; given ones match exactly. Attribution members match the newest
-// attribution.
+// Empty members match everything; of several values of a member one must match, exactly.
+// Attribution members match the newest attribution.
 struct GpuFilter {
-  std::optional<std::string> hostname;
-  std::optional<std::string> model_name;
-  std::optional<std::string> pod_namespace;
-  std::optional<std::string> pod;
-  std::optional<std::string> container;
+  std::vector<std::string> hostname;
+  std::vector<std::string> model_name;
+  std::vector<std::string> pod_namespace;
+  std::vector<std::string> pod;
+  std::vector<std::string> container;
 };
 
 struct GpuPage {
@@ -57,6 +57,13 @@ class GpuRepository {
   // Intervals that overlap the range (inclusive), in time order. An unknown GPU has none.
   virtual Result<std::vector<AttributionInterval>> attribution(const GpuUuid& uuid, Timestamp start,
                                                                Timestamp end) = 0;
+
+  // Who is taken to have used each GPU at each time of the range (inclusive), as
+  // AttributionTimeline::at tells it: intervals in time order, each lasting until the next begins
+  // (the newest until Timestamp::max()), those of them that overlap the range. One entry for each
+  // GPU, in the order of `uuids`; empty for an unknown one, and for a range before the first.
+  virtual Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force(
+      std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) = 0;
 };
 
 }  // namespace gpu_telemetry::storage

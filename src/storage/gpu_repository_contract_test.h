@@ -191,16 +191,16 @@ TEST_P(GpuRepositoryContract, ListsAreSortedFilteredAndPaged) {
     EXPECT_EQ(listed({}, 6),
               (std::vector<GpuUuid>{uuid(1), uuid(2), uuid(3), uuid(4), uuid(5), uuid(6)}));
     GpuFilter filter;
-    filter.hostname = "node-2";
+    filter.hostname = {"node-2"};
     EXPECT_EQ(listed(filter, 3), (std::vector<GpuUuid>{uuid(4), uuid(5), uuid(6)}));
-    filter.model_name = "Model Even";
+    filter.model_name = {"Model Even"};
     EXPECT_EQ(listed(filter, 2), (std::vector<GpuUuid>{uuid(4), uuid(6)}));
     filter = {};
-    filter.pod_namespace = "team-x";
-    filter.pod = "x";
-    filter.container = "main";
+    filter.pod_namespace = {"team-x"};
+    filter.pod = {"x"};
+    filter.container = {"main"};
     EXPECT_EQ(listed(filter, 2), (std::vector<GpuUuid>{uuid(1), uuid(2)}));
-    filter.container = "";
+    filter.container = {""};
     EXPECT_TRUE(listed(filter, 0).empty());
 
     const auto page = repository().list({}, uuid(2), 3);
@@ -212,14 +212,59 @@ TEST_P(GpuRepositoryContract, ListsAreSortedFilteredAndPaged) {
   });
 }
 
+TEST_P(GpuRepositoryContract, ValuesOfOneFilterAreAlternatives) {
+  for (std::uint32_t n = 1; n <= 4; ++n) {
+    observe({{gpu_on(n, "pod-" + std::to_string(n), "node-" + std::to_string(n)), 0, 10}});
+  }
+  now_and_reopened([&] {
+    GpuFilter filter;
+    filter.hostname = {"node-1", "node-3", "node-9"};
+    EXPECT_EQ(listed(filter, 2), (std::vector<GpuUuid>{numbered_gpu(1), numbered_gpu(3)}));
+    filter.pod = {"pod-3", "pod-4"};
+    EXPECT_EQ(listed(filter, 1), (std::vector<GpuUuid>{numbered_gpu(3)}));
+  });
+}
+
+TEST_P(GpuRepositoryContract, AttributionInForceLastsUntilTheNextOne) {
+  observe({{gpu_on(1, "a"), 0, 10}, {gpu_on(1, "b"), 20, 30}, {gpu_on(2, "c"), 5, 6}});
+  observe({{gpu_on(1, "d"), 50, 60}});
+  const auto in_force = [&](Timestamp start, Timestamp end) {
+    const std::vector<GpuUuid> uuids{numbered_gpu(2), numbered_gpu(9), numbered_gpu(1)};
+    std::string text;
+    const auto all = repository().attribution_in_force(uuids, start, end);
+    EXPECT_TRUE(all) << all.error();
+    if (!all) return text;
+    EXPECT_EQ(all->size(), uuids.size());
+    for (const auto& intervals : *all) {
+      text += "[";
+      for (const AttributionInterval& interval : intervals) {
+        text += " " + interval.who.pod + " " +
+                std::to_string((interval.start - base_).count() / 1000) + "..";
+        text += interval.end == Timestamp::max()
+                    ? "ever"
+                    : std::to_string((interval.end - base_).count()) + "ms";
+      }
+      text += " ]";
+    }
+    return text;
+  };
+  now_and_reopened([&] {
+    EXPECT_EQ(in_force(at(0), at(100)),
+              "[ c 5..ever ][ ][ a 0..19999ms b 20..49999ms d 50..ever ]");
+    EXPECT_EQ(in_force(at(15), at(49)), "[ c 5..ever ][ ][ a 0..19999ms b 20..49999ms ]");
+    EXPECT_EQ(in_force(at(70), at(80)), "[ c 5..ever ][ ][ d 50..ever ]");
+    EXPECT_EQ(in_force(at(-9), at(-1)), "[ ][ ][ ]");
+  });
+}
+
 TEST_P(GpuRepositoryContract, AttributionFiltersMatchTheNewestAttribution) {
   observe({{gpu_on(1, "before"), 0, 10}});
   observe({{gpu_on(1, "after"), 20, 30}});
   now_and_reopened([&] {
     GpuFilter filter;
-    filter.pod = "before";
+    filter.pod = {"before"};
     EXPECT_TRUE(listed(filter, 0).empty());
-    filter.pod = "after";
+    filter.pod = {"after"};
     EXPECT_EQ(listed(filter, 1).size(), 1u);
   });
 }

@@ -95,6 +95,58 @@ struct GpuBuckets {
   std::vector<Bucket> buckets;  // oldest first, empty ones left out
 };
 
+// What becomes of the samples of a group of GPUs in one bucket of time.
+enum class Combine {
+  kAverage,   // the mean of all samples, whichever GPU they are of
+  kMin,       // the least of them
+  kMax,       // the greatest
+  kCount,     // how many there are
+  kSum,       // each GPU's mean, added up: what the group draws or holds together
+  kLast,      // each GPU's newest value, the mean of them
+  kIncrease,  // of a counter: what each GPU's grew by, added up
+  kRate,      // of a counter: each GPU's growth in one second, added up
+};
+// A counter that falls has begun again at 0, and has grown by its new value. It grows between two
+// neighbouring samples of a GPU; the growth belongs to the bucket (and to the group) of the second,
+// and the first may lie before the range by up to kCounterLookback. kRate divides by the time
+// between the samples, so that a gap makes no peak.
+inline constexpr std::chrono::minutes kCounterLookback{5};
+
+// One metric of many GPUs in buckets aligned to the epoch, groups of them taken together.
+struct GroupQuery {
+  // A GPU belongs to a group from `start` to `end` (inclusive). At no time is it in two.
+  struct Member {
+    GpuUuid gpu;
+    std::uint32_t group = 0;
+    Timestamp start = Timestamp::min();
+    Timestamp end = Timestamp::max();
+  };
+  std::string metric;           // canonical
+  std::vector<Member> members;  // ascending by GPU, then group, then start
+  Timestamp start;
+  Timestamp end;              // inclusive; end - start must be finite
+  Milliseconds step{60'000};  // as AggregateQuery's
+  Combine combine = Combine::kAverage;
+};
+
+// The buckets of a group that have a value, oldest first.
+struct GroupSeries {
+  std::uint32_t group = 0;
+  std::vector<Timestamp> times;  // each a multiple of the step
+  std::vector<double> values;    // as many
+  friend bool operator==(const GroupSeries&, const GroupSeries&) = default;
+};
+
+// The newest value of some metrics of many GPUs.
+struct LatestQuery {
+  struct Place {
+    GpuUuid gpu;
+    Timestamp since;  // what is older is no answer
+  };
+  std::vector<std::string> metrics;  // canonical, each once
+  std::vector<Place> gpus;
+};
+
 // One metric that a GPU has samples of.
 struct MetricPresence {
   std::string metric;
@@ -125,6 +177,19 @@ class TelemetryRepository {
 
   // One entry per queried GPU that has samples in the range, in the order of the query.
   virtual Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) = 0;
+
+  // The same, added up to groups where the samples are. One entry for each group that has a value,
+  // by ascending group. Errors: as aggregate.
+  virtual Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) = 0;
+
+  // Row after row, one for each place of the query, with a value for each of its metrics; NaN where
+  // there is none.
+  virtual Result<std::vector<double>> latest_values(const LatestQuery& query) = 0;
+
+  // How often each GPU is scraped: the median of the gaps between the newest samples (up to 16) of
+  // a metric that it has been reporting lately. Zero when there are fewer than two. In the order of
+  // `gpus`. A scrape may come in parts with times of their own, so what counts is one metric.
+  virtual Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) = 0;
 
   // The newest sample of each metric of the GPU, sorted by metric.
   virtual Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) = 0;

@@ -362,6 +362,230 @@ TEST_P(TelemetryRepositoryContract, AnAggregateOfTooManyBucketsIsInvalid) {
   EXPECT_EQ(repository().aggregate(query).error().code, ErrorCode::kInvalid);
 }
 
+// Three GPUs of two groups for two minutes, each 10 s; the third joins the first group later.
+class FleetContract : public TelemetryRepositoryContract {
+ protected:
+  using Values = std::vector<std::pair<std::int64_t, double>>;  // seconds after the base, value
+
+  void write_fleet() {
+    for (std::int64_t i = 0; i < 12; ++i) {
+      BatchBuilder builder;
+      for (std::uint32_t n = 1; n <= 3; ++n) {
+        builder.scrape(numbered_gpu(n), at(i * 10'000),
+                       {{"gauge", static_cast<double>(100 * n) + static_cast<double>(i)},
+                        {"counter", static_cast<double>(i % 5) * n}});
+      }
+      write(builder.batch());
+      if (i == 4) harness_->settle();
+    }
+  }
+  GroupQuery fleet_query(Combine combine) const {
+    GroupQuery query;
+    query.metric = is_counter(combine) ? "counter" : "gauge";
+    query.members = {{numbered_gpu(1), 0}, {numbered_gpu(2), 0}, {numbered_gpu(3), 1}};
+    query.start = at(0);
+    query.end = at(119'999);
+    query.combine = combine;
+    return query;
+  }
+  static bool is_counter(Combine combine) {
+    return combine == Combine::kRate || combine == Combine::kIncrease;
+  }
+  std::vector<Values> groups(const GroupQuery& query) {
+    std::vector<Values> answer;
+    const auto series = repository().aggregate_groups(query);
+    EXPECT_TRUE(series) << series.error();
+    if (!series) return answer;
+    for (const GroupSeries& group : *series) {
+      EXPECT_EQ(group.times.size(), group.values.size());
+      answer.resize(group.group + 1);
+      for (std::size_t i = 0; i < group.times.size(); ++i) {
+        answer[group.group].emplace_back((group.times[i] - base_).count() / 1000, group.values[i]);
+      }
+    }
+    return answer;
+  }
+};
+
+TEST_P(FleetContract, GroupsAreAddedUpInEachWay) {
+  write_fleet();
+  in_every_state([&] {
+    EXPECT_EQ(groups(fleet_query(Combine::kAverage)),
+              (std::vector<Values>{{{0, 152.5}, {60, 158.5}}, {{0, 302.5}, {60, 308.5}}}));
+    EXPECT_EQ(groups(fleet_query(Combine::kMin)),
+              (std::vector<Values>{{{0, 100}, {60, 106}}, {{0, 300}, {60, 306}}}));
+    EXPECT_EQ(groups(fleet_query(Combine::kMax)),
+              (std::vector<Values>{{{0, 205}, {60, 211}}, {{0, 305}, {60, 311}}}));
+    EXPECT_EQ(groups(fleet_query(Combine::kCount)),
+              (std::vector<Values>{{{0, 12}, {60, 12}}, {{0, 6}, {60, 6}}}));
+    EXPECT_EQ(groups(fleet_query(Combine::kSum)),
+              (std::vector<Values>{{{0, 305}, {60, 317}}, {{0, 302.5}, {60, 308.5}}}));
+    EXPECT_EQ(groups(fleet_query(Combine::kLast)),
+              (std::vector<Values>{{{0, 155}, {60, 161}}, {{0, 305}, {60, 311}}}));
+  });
+}
+
+TEST_P(FleetContract, ManyGpusOfOneGroupAreAddedUpLikeFew) {
+  GroupQuery query = fleet_query(Combine::kAverage);
+  query.members.clear();
+  BatchBuilder builder;
+  for (std::uint32_t n = 0; n < 250; ++n) {
+    query.members.push_back({numbered_gpu(n), n == 7 ? 1U : 0U});
+    builder.scrape(numbered_gpu(n), at(1000 + n), {{"gauge", static_cast<double>(n)}});
+  }
+  write(builder.batch());
+  in_every_state([&] {
+    const double sum = 249.0 * 250 / 2 - 7;
+    EXPECT_EQ(groups(query), (std::vector<Values>{{{0, sum / 249}}, {{0, 7}}}));
+    for (const auto& [combine, value] :
+         std::vector<std::pair<Combine, double>>{{Combine::kMin, 0},
+                                                 {Combine::kMax, 249},
+                                                 {Combine::kCount, 249},
+                                                 {Combine::kSum, sum},
+                                                 {Combine::kLast, sum / 249}}) {
+      query.combine = combine;
+      EXPECT_EQ(groups(query),
+                (std::vector<Values>{{{0, value}}, {{0, combine == Combine::kCount ? 1.0 : 7.0}}}));
+    }
+    query.combine = Combine::kAverage;
+  });
+}
+
+TEST_P(FleetContract, AGpuCountsForEachGroupOnlyWhileItBelongsToIt) {
+  write_fleet();
+  GroupQuery query = fleet_query(Combine::kCount);
+  query.members = {{numbered_gpu(1), 0, Timestamp::min(), at(29'999)},
+                   {numbered_gpu(1), 0, at(90'000), Timestamp::max()},
+                   {numbered_gpu(1), 1, at(30'000), at(89'999)},
+                   {numbered_gpu(2), 1, at(60'000), at(60'000)}};
+  in_every_state([&] {
+    query.combine = Combine::kCount;
+    EXPECT_EQ(groups(query), (std::vector<Values>{{{0, 3}, {60, 3}}, {{0, 3}, {60, 4}}}));
+    query.combine = Combine::kMax;
+    EXPECT_EQ(groups(query), (std::vector<Values>{{{0, 102}, {60, 111}}, {{0, 105}, {60, 206}}}));
+  });
+}
+
+TEST_P(FleetContract, AGroupsRangeIsInclusiveAndItsBucketsAlignToTheEpoch) {
+  write_fleet();
+  GroupQuery query = fleet_query(Combine::kCount);
+  query.members = {{numbered_gpu(1), 0}};
+  query.start = at(10'000);
+  query.end = at(70'000);
+  query.step = Milliseconds{30'000};
+  in_every_state(
+      [&] { EXPECT_EQ(groups(query), (std::vector<Values>{{{0, 2}, {30, 3}, {60, 2}}})); });
+  query.members.clear();
+  EXPECT_TRUE(groups(query).empty());
+  query = fleet_query(Combine::kAverage);
+  query.metric = "unheard_of";
+  EXPECT_TRUE(groups(query).empty());
+}
+
+// Values of GPU n: 0, n, 2n, 3n, 4n, then 0 again.
+TEST_P(FleetContract, ACounterThatFallsHasBegunAgainAtZero) {
+  write_fleet();
+  GroupQuery query = fleet_query(Combine::kIncrease);
+  query.members = {{numbered_gpu(1), 0}, {numbered_gpu(3), 1}};
+  in_every_state([&] {
+    // At 0 to 50 s: 0 1 2 3 4 0; at 60 to 110 s: 1 2 3 4 0 1.
+    query.combine = Combine::kIncrease;
+    EXPECT_EQ(groups(query), (std::vector<Values>{{{0, 4}, {60, 5}}, {{0, 12}, {60, 15}}}));
+    query.combine = Combine::kRate;
+    EXPECT_EQ(groups(query), (std::vector<Values>{{{0, 4.0 / 50}, {60, 5.0 / 60}},
+                                                  {{0, 12.0 / 50}, {60, 15.0 / 60}}}));
+    // The pair that ends with the range's first sample begins before it.
+    query.start = at(60'000);
+    query.combine = Combine::kIncrease;
+    EXPECT_EQ(groups(query), (std::vector<Values>{{{60, 5}}, {{60, 15}}}));
+    query.start = at(0);
+  });
+}
+
+TEST_P(FleetContract, AGapMakesNoPeakInTheRateOfACounter) {
+  write(BatchBuilder()
+            .scrape(gpu_, at(0), {{"counter", 0}})
+            .scrape(gpu_, at(10'000), {{"counter", 100}})
+            .scrape(gpu_, at(600'000), {{"counter", 6000}})
+            .scrape(gpu_, at(610'000), {{"counter", 6100}})
+            .batch());
+  GroupQuery query = fleet_query(Combine::kRate);
+  query.members = {{gpu_, 0}};
+  query.end = at(700'000);
+  in_every_state([&] { EXPECT_EQ(groups(query), (std::vector<Values>{{{0, 10}, {600, 10}}})); });
+}
+
+TEST_P(FleetContract, GroupsTimesBucketsAreBounded) {
+  GroupQuery query = fleet_query(Combine::kAverage);
+  query.members[2].group = 2'000'000;
+  const auto refused = repository().aggregate_groups(query);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  query = fleet_query(Combine::kAverage);
+  query.step = Milliseconds{1};
+  query.end = at(11'002);
+  EXPECT_EQ(repository().aggregate_groups(query).error().code, ErrorCode::kInvalid);
+}
+
+TEST_P(FleetContract, TheNewestValuesOfManyGpusComeAsOneTable) {
+  write(BatchBuilder()
+            .scrape(numbered_gpu(1), at(0), {{"a", 1}, {"b", 2}})
+            .scrape(numbered_gpu(2), at(0), {{"a", 3}})
+            .scrape(numbered_gpu(3), at(0), {{"a", 4}, {"b", 5}})
+            .batch());
+  harness_->settle();
+  write(BatchBuilder()
+            .scrape(numbered_gpu(1), at(10'000), {{"a", 6}})
+            .scrape(numbered_gpu(3), at(0), {{"b", 7}})
+            .scrape(numbered_gpu(4), at(9'000), {{"b", 8}})
+            .batch());
+  write(BatchBuilder().scrape(numbered_gpu(4), at(8'000), {{"b", 9}}).batch());
+  LatestQuery query;
+  query.metrics = {"b", "a", "unheard_of"};
+  for (const std::uint32_t n : {4U, 3U, 2U, 1U, 5U}) {
+    query.gpus.push_back({numbered_gpu(n), at(0)});
+  }
+  const auto table = [&] {
+    std::string text;
+    const auto values = repository().latest_values(query);
+    EXPECT_TRUE(values) << values.error();
+    if (!values) return text;
+    EXPECT_EQ(values->size(), query.gpus.size() * query.metrics.size());
+    for (std::size_t i = 0; i < values->size(); ++i) {
+      if (i > 0) text += i % query.metrics.size() == 0 ? " | " : " ";
+      text += std::isnan((*values)[i]) ? "-" : std::to_string(static_cast<int>((*values)[i]));
+    }
+    return text;
+  };
+  in_every_state([&] {
+    EXPECT_EQ(table(), "8 - - | 7 4 - | - 3 - | 2 6 - | - - -");
+    for (auto& place : query.gpus) place.since = at(9'000);
+    EXPECT_EQ(table(), "8 - - | - - - | - - - | - 6 - | - - -");
+    for (auto& place : query.gpus) place.since = at(0);
+  });
+}
+
+TEST_P(FleetContract, TheScrapeIntervalIsTheMedianGapOfOneMetric) {
+  BatchBuilder builder;
+  std::int64_t time = 0;
+  for (int i = 0; i < 30; ++i) {
+    time += i == 20 ? 95'000 : 10'000;  // one gap
+    builder.scrape(numbered_gpu(1), at(time), {{"a", 1}, {"b", 2}});
+    builder.scrape(numbered_gpu(1), at(time + 7), {{"c", 1}});  // scrapes that come in parts
+    if (i < 2) builder.scrape(numbered_gpu(2), at(time * 3), {{"a", 1}});
+    if (i < 1) builder.scrape(numbered_gpu(3), at(time), {{"a", 1}});
+  }
+  write(builder.batch());
+  const std::vector<GpuUuid> gpus{numbered_gpu(3), numbered_gpu(1), numbered_gpu(2),
+                                  numbered_gpu(9)};
+  in_every_state([&] {
+    const auto intervals = repository().scrape_intervals(gpus);
+    ASSERT_TRUE(intervals) << intervals.error();
+    EXPECT_EQ(*intervals, (std::vector<Milliseconds>{Milliseconds{0}, Milliseconds{10'000},
+                                                     Milliseconds{30'000}, Milliseconds{0}}));
+  });
+}
+
 TEST_P(TelemetryRepositoryContract, TheLatestSampleOfEachMetricIsFound) {
   write(BatchBuilder().scrape(gpu_, at(0), {{"b", 1}, {"a", 2}, {"gone", 3}}).batch());
   harness_->settle();

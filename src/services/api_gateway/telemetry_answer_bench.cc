@@ -61,6 +61,15 @@ class HourRepository final : public storage::TelemetryRepository {
   Result<std::vector<storage::GpuBuckets>> aggregate(const storage::AggregateQuery&) override {
     return std::vector<storage::GpuBuckets>();
   }
+  Result<std::vector<storage::GroupSeries>> aggregate_groups(const storage::GroupQuery&) override {
+    return std::vector<storage::GroupSeries>();
+  }
+  Result<std::vector<double>> latest_values(const storage::LatestQuery&) override {
+    return std::vector<double>();
+  }
+  Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid>) override {
+    return std::vector<Milliseconds>();
+  }
   Result<std::vector<storage::LatestSample>> latest(const GpuUuid&) override {
     return std::vector<storage::LatestSample>();
   }

@@ -41,13 +41,14 @@ class Harness : public TelemetryRepositoryHarness, public GpuRepositoryHarness {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Embedded, TelemetryRepositoryContract,
-    testing::Values(TelemetryRepositoryFactory{"WithARoomyHead",
-                                               [] { return std::make_unique<Harness>(8_MiB); }},
-                    TelemetryRepositoryFactory{"WithATinyHead",
-                                               [] { return std::make_unique<Harness>(16_KiB); }}),
-    [](const auto& instance) { return instance.param.name; });
+const auto kRoomyAndTiny = testing::Values(
+    TelemetryRepositoryFactory{"WithARoomyHead", [] { return std::make_unique<Harness>(8_MiB); }},
+    TelemetryRepositoryFactory{"WithATinyHead", [] { return std::make_unique<Harness>(16_KiB); }});
+
+INSTANTIATE_TEST_SUITE_P(Embedded, TelemetryRepositoryContract, kRoomyAndTiny,
+                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Embedded, FleetContract, kRoomyAndTiny,
+                         [](const auto& instance) { return instance.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Embedded, GpuRepositoryContract,
                          testing::Values(GpuRepositoryFactory{

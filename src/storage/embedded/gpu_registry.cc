@@ -10,8 +10,8 @@ namespace gpu_telemetry::storage::embedded {
 
 namespace {
 
-bool matches(const std::optional<std::string>& wanted, const std::string& value) {
-  return !wanted || *wanted == value;
+bool matches(const std::vector<std::string>& wanted, const std::string& value) {
+  return wanted.empty() || std::find(wanted.begin(), wanted.end(), value) != wanted.end();
 }
 
 bool matches(const GpuFilter& filter, const Gpu& gpu) {
@@ -184,6 +184,33 @@ Result<std::vector<AttributionInterval>> GpuRegistry::attribution(const GpuUuid&
                                                                   Timestamp end) const {
   const auto access = catalogue_.access();
   return read_intervals(access.database, uuid, start, end);
+}
+
+Result<std::vector<std::vector<AttributionInterval>>> GpuRegistry::attribution_in_force(
+    std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) const {
+  std::vector<std::vector<AttributionInterval>> answer(uuids.size());
+  if (start > end) return answer;
+  std::vector<std::size_t> with_earlier;
+  {
+    const std::shared_lock lock(mutex_);
+    for (std::size_t i = 0; i < uuids.size(); ++i) {
+      const auto found = gpus_.find(uuids[i]);
+      if (found == gpus_.end() || !found->second.newest) continue;
+      const AttributionInterval& newest = *found->second.newest;
+      if (newest.start > start) with_earlier.push_back(i);
+      if (newest.start > end) continue;
+      answer[i].push_back(newest);
+      answer[i].back().end = Timestamp::max();
+    }
+  }
+  if (with_earlier.empty()) return answer;
+  const auto access = catalogue_.access();
+  for (const std::size_t i : with_earlier) {
+    auto intervals = read_intervals_in_force(access.database, uuids[i], start, end);
+    if (!intervals) return intervals.error();
+    answer[i] = std::move(*intervals);
+  }
+  return answer;
 }
 
 Result<void> GpuRegistry::prune(Timestamp before) {

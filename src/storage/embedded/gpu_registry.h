@@ -25,6 +25,8 @@ class GpuRegistry {
   Result<GpuRecord> find(const GpuUuid& uuid) const;
   Result<std::vector<AttributionInterval>> attribution(const GpuUuid& uuid, Timestamp start,
                                                        Timestamp end) const;
+  Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force(
+      std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) const;
 
   // Forgets intervals that ended before `before`, but the newest of each GPU.
   Result<void> prune(Timestamp before);

@@ -122,6 +122,25 @@ Result<std::vector<AttributionInterval>> read_intervals(Database& database, cons
   }
 }
 
+Result<std::vector<AttributionInterval>> read_intervals_in_force(Database& database,
+                                                                 const GpuUuid& uuid,
+                                                                 Timestamp start, Timestamp end) {
+  auto statement = database.prepare(
+      "SELECT start, coalesce(lead(start) OVER (ORDER BY start) - 1, ?2), container, pod, "
+      "namespace "
+      "FROM attribution WHERE uuid = ?1 ORDER BY start");
+  if (!statement) return statement.error();
+  statement->bind_blob(1, encode_uuid(uuid)).bind(2, unix_milliseconds(Timestamp::max()));
+  std::vector<AttributionInterval> intervals;
+  while (true) {
+    const auto row = statement->step();
+    if (!row) return row.error();
+    if (!*row) return intervals;
+    AttributionInterval interval = interval_at(*statement, 0);
+    if (interval.start <= end && interval.end >= start) intervals.push_back(std::move(interval));
+  }
+}
+
 Result<void> remove_intervals_before(Database& database, Timestamp before) {
   auto statement = database.prepare(
       "DELETE FROM attribution WHERE end < ? AND start < "

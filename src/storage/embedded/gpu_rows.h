@@ -21,6 +21,10 @@ Result<void> visit_newest_intervals(
 // Intervals of one GPU that overlap [start, end], in time order.
 Result<std::vector<AttributionInterval>> read_intervals(Database& database, const GpuUuid& uuid,
                                                         Timestamp start, Timestamp end);
+// The same of intervals that each last until the next begins, the newest for ever.
+Result<std::vector<AttributionInterval>> read_intervals_in_force(Database& database,
+                                                                 const GpuUuid& uuid,
+                                                                 Timestamp start, Timestamp end);
 
 // Removes intervals that ended before `before`, but the newest of each GPU.
 Result<void> remove_intervals_before(Database& database, Timestamp before);

@@ -128,6 +128,42 @@ std::vector<HeadColumnView> Head::view(const GpuUuid& gpu, std::int64_t cutoff,
   return views;
 }
 
+void Head::newest(const GpuUuid& gpu, std::span<const std::uint32_t> metrics,
+                  std::span<Newest> newest) const {
+  const Shard& shard = shards_[shard_of(gpu)];
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.gpus.find(gpu);
+  if (found == shard.gpus.end()) return;
+  const GpuColumns& columns = *found->second;
+  for (std::size_t i = 0; i < metrics.size(); ++i) {
+    const std::uint32_t metric = metrics[i];
+    if (metric >= columns.slot.size() || columns.slot[metric] == 0) continue;
+    const HeadColumn& column = columns.columns[columns.slot[metric] - 1u];
+    const HeadSample sample = column.newest();
+    if (sample.timestamp >= newest[i].timestamp) newest[i] = {sample.timestamp, sample.value};
+  }
+}
+
+void Head::newest_times(const GpuUuid& gpu, std::size_t most, Milliseconds lately,
+                        std::vector<std::int64_t>& times) const {
+  times.clear();
+  const Shard& shard = shards_[shard_of(gpu)];
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.gpus.find(gpu);
+  if (found == shard.gpus.end()) return;
+  std::int64_t newest = kMinTime;
+  for (const HeadColumn& column : found->second->columns) {
+    newest = std::max(newest, column.main.last);
+  }
+  const std::int64_t since = saturating_subtract(newest, lately.count());
+  const HeadColumn* chosen = nullptr;
+  for (const HeadColumn& column : found->second->columns) {
+    if (column.main.last < since) continue;
+    if (chosen == nullptr || column.main.size > chosen->main.size) chosen = &column;
+  }
+  if (chosen != nullptr) chosen->main.newest_times(most, times);
+}
+
 std::vector<GpuUuid> Head::gpus() const {
   std::vector<GpuUuid> all;
   for (const Shard& shard : shards_) {

@@ -13,6 +13,7 @@
 
 #include "domain/gpu_uuid.h"
 #include "domain/telemetry_batch.h"
+#include "domain/time.h"
 #include "storage/embedded/head_column.h"
 
 namespace gpu_telemetry::storage::embedded {
@@ -35,6 +36,21 @@ class Head {
   static constexpr std::uint32_t kAllMetrics = UINT32_MAX;
   std::vector<HeadColumnView> view(const GpuUuid& gpu, std::int64_t cutoff,
                                    std::uint32_t metric = kAllMetrics) const;
+
+  // The newest sample of each of the metrics (numbers), where it is newer than what `newest` has or
+  // as new. Retention is not looked at.
+  struct Newest {
+    std::int64_t timestamp = kMinTime;
+    double value = 0;
+  };
+  void newest(const GpuUuid& gpu, std::span<const std::uint32_t> metrics,
+              std::span<Newest> newest) const;
+
+  // Replaces `times` with the newest timestamps, at most `most`, ascending, of the metric that the
+  // GPU has most of among those that it reported within `lately` of its newest sample; late samples
+  // are left out.
+  void newest_times(const GpuUuid& gpu, std::size_t most, Milliseconds lately,
+                    std::vector<std::int64_t>& times) const;
 
   // In ascending order.
   std::vector<GpuUuid> gpus() const;

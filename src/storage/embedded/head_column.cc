@@ -23,6 +23,47 @@ void HeadRun::grow(Arena& arena) {
   end = at + capacity;
 }
 
+HeadSample HeadRun::newest(bool sorted) const {
+  if (sorted) return at[-1];
+  HeadSample found{kMinTime, 0};
+  std::uint64_t left = size;
+  for (const HeadChunk* chunk = first; left > 0; chunk = chunk->next) {
+    const auto count = std::min<std::uint64_t>(chunk->capacity, left);
+    for (const HeadSample* sample = chunk->samples(); sample != chunk->samples() + count;
+         ++sample) {
+      if (sample->timestamp >= found.timestamp) found = *sample;
+    }
+    left -= count;
+  }
+  return found;
+}
+
+void HeadRun::newest_times(std::size_t most, std::vector<std::int64_t>& out) const {
+  std::uint64_t skip = size > most ? size - most : 0;
+  std::uint64_t left = size;
+  for (const HeadChunk* chunk = first; left > 0; chunk = chunk->next) {
+    const auto count = std::min<std::uint64_t>(chunk->capacity, left);
+    for (std::uint64_t i = std::min(skip, count); i < count; ++i) {
+      out.push_back(chunk->samples()[i].timestamp);
+    }
+    skip -= std::min(skip, count);
+    left -= count;
+  }
+}
+
+HeadSample HeadColumn::newest() const {
+  HeadSample found{kMinTime, 0};
+  const auto take = [&](const HeadRun& run, bool sorted) {
+    if (run.size == 0 || run.last < found.timestamp) return;
+    found = run.newest(sorted);
+  };
+  take(main, true);
+  if (late == nullptr) return found;
+  for (const HeadRun& run : late->sorted) take(run, true);
+  take(late->rest, false);
+  return found;
+}
+
 void HeadColumn::insert_late(Arena& arena, std::int64_t timestamp, double value,
                              std::int64_t stored_at) {
   if (late == nullptr) {

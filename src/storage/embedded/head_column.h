@@ -56,6 +56,12 @@ struct HeadRun {
     if (stored_at - timestamp > longest_delay) longest_delay = stored_at - timestamp;
   }
 
+  // The sample with the latest timestamp, of two the one written later; `size` is not 0. O(1) when
+  // the run is sorted, which `sorted` says.
+  HeadSample newest(bool sorted) const;
+  // Appends the timestamps of the last samples, at most `most`, in the order of the run.
+  void newest_times(std::size_t most, std::vector<std::int64_t>& out) const;
+
  private:
   void grow(Arena& arena);
 };
@@ -78,6 +84,9 @@ struct HeadColumn {
       insert_late(arena, timestamp, value, stored_at);
     }
   }
+
+  // The sample with the latest timestamp, of two the one written later.
+  HeadSample newest() const;
 
  private:
   void insert_late(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at);

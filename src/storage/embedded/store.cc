@@ -5,6 +5,8 @@
 
 #include "observability/log.h"
 #include "storage/batch_check.h"
+#include "storage/embedded/fleet_queries.h"
+#include "storage/embedded/group_queries.h"
 #include "storage/embedded/series_queries.h"
 
 namespace gpu_telemetry::storage::embedded {
@@ -137,6 +139,18 @@ Result<std::vector<GpuBuckets>> Store::aggregate(const AggregateQuery& query) {
   return aggregate_series(read_context(), query, damage_report());
 }
 
+Result<std::vector<GroupSeries>> Store::aggregate_groups(const GroupQuery& query) {
+  return group_series(read_context(), query, damage_report());
+}
+
+Result<std::vector<double>> Store::latest_values(const LatestQuery& query) {
+  return fleet_values(read_context(), query, damage_report());
+}
+
+Result<std::vector<Milliseconds>> Store::scrape_intervals(std::span<const GpuUuid> gpus) {
+  return fleet_intervals(read_context(), gpus, damage_report());
+}
+
 Result<std::vector<LatestSample>> Store::latest(const GpuUuid& gpu) {
   return latest_samples(read_context(), gpu, damage_report());
 }
@@ -166,6 +180,11 @@ Result<GpuRecord> Store::find(const GpuUuid& uuid) { return registry_->find(uuid
 Result<std::vector<AttributionInterval>> Store::attribution(const GpuUuid& uuid, Timestamp start,
                                                             Timestamp end) {
   return registry_->attribution(uuid, start, end);
+}
+
+Result<std::vector<std::vector<AttributionInterval>>> Store::attribution_in_force(
+    std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) {
+  return registry_->attribution_in_force(uuids, start, end);
 }
 
 StoreStatistics Store::statistics() {

@@ -40,6 +40,9 @@ class Store final : public EmbeddedStore {
   Result<void> write(std::span<const BatchToWrite> batches) override;
   Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) override;
   Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) override;
+  Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) override;
+  Result<std::vector<double>> latest_values(const LatestQuery& query) override;
+  Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) override;
   Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) override;
   Result<std::vector<MetricPresence>> metrics_of(const GpuUuid& gpu) override;
   Result<void> check_health() override;
@@ -50,6 +53,8 @@ class Store final : public EmbeddedStore {
   Result<GpuRecord> find(const GpuUuid& uuid) override;
   Result<std::vector<AttributionInterval>> attribution(const GpuUuid& uuid, Timestamp start,
                                                        Timestamp end) override;
+  Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force(
+      std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) override;
 
   Result<void> seal() override;
   Result<void> maintain() override;

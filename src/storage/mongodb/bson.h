@@ -42,6 +42,10 @@ class Document {
     ok_ &= bson_append_bool(bson_, name.data(), size(name), value);
     return *this;
   }
+  Document& null(std::string_view name) {
+    ok_ &= bson_append_null(bson_, name.data(), size(name));
+    return *this;
+  }
   Document& date(std::string_view name, Timestamp value) {
     ok_ &= bson_append_date_time(bson_, name.data(), size(name), unix_milliseconds(value));
     return *this;

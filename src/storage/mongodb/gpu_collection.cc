@@ -219,4 +219,44 @@ Result<std::vector<AttributionInterval>> attribution_of(const Connection& connec
   return intervals;
 }
 
+Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force_of(
+    const Connection& connection, std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) {
+  std::map<GpuUuid, std::vector<AttributionInterval>> found;
+  std::vector<GpuUuid> with_earlier;
+  bool has_earlier = false;
+  const auto take = [&](StoredGpu&& gpu) {
+    if (gpu.newest.start > start && !has_earlier) {
+      with_earlier.push_back(gpu.record.gpu.uuid);
+      return;
+    }
+    std::vector<AttributionInterval> intervals = std::move(gpu.earlier);
+    intervals.push_back(std::move(gpu.newest));
+    for (std::size_t i = 0; i < intervals.size(); ++i) {
+      const bool newest = i + 1 == intervals.size();
+      intervals[i].end = newest ? Timestamp::max() : intervals[i + 1].start - Milliseconds{1};
+    }
+    std::erase_if(intervals, [&](const AttributionInterval& interval) {
+      return interval.end < start || interval.start > end;
+    });
+    found[gpu.record.gpu.uuid] = std::move(intervals);
+  };
+  const auto visit = [&](std::span<const GpuUuid> left) -> Result<void> {
+    while (!left.empty()) {
+      const std::size_t size = std::min(left.size(), kGpusPerCommand);
+      const auto read = visit_gpus(connection, one_of(left.first(size)), has_earlier, 0, take);
+      if (!read) return read;
+      left = left.subspan(size);
+    }
+    return {};
+  };
+  auto visited = visit(uuids);
+  if (!visited) return visited.error();
+  has_earlier = true;
+  visited = visit(with_earlier);
+  if (!visited) return visited.error();
+  std::vector<std::vector<AttributionInterval>> answer;
+  for (const GpuUuid& uuid : uuids) answer.push_back(found[uuid]);
+  return answer;
+}
+
 }  // namespace gpu_telemetry::storage::mongodb

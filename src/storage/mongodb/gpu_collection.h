@@ -28,5 +28,7 @@ Result<GpuRecord> find_gpu(const Connection& connection, const GpuUuid& uuid);
 Result<std::vector<AttributionInterval>> attribution_of(const Connection& connection,
                                                         const GpuUuid& uuid, Timestamp start,
                                                         Timestamp end);
+Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force_of(
+    const Connection& connection, std::span<const GpuUuid> uuids, Timestamp start, Timestamp end);
 
 }  // namespace gpu_telemetry::storage::mongodb

@@ -108,8 +108,17 @@ void add_attributes(Document& document, const StoredGpu& stored) {
 
 Document gpu_filter(const GpuFilter& filter) {
   Document document;
-  const auto add = [&](const char* name, const std::optional<std::string>& wanted) {
-    if (wanted) document.text(name, valid_utf8(*wanted));
+  const auto add = [&](const char* name, const std::vector<std::string>& wanted) {
+    if (wanted.empty()) return;
+    if (wanted.size() == 1) {
+      document.text(name, valid_utf8(wanted.front()));
+      return;
+    }
+    Array alternatives;
+    for (const std::string& value : wanted) alternatives.add(valid_utf8(value));
+    Document in;
+    in.array("$in", alternatives.list());
+    document.document(name, in);
   };
   add("hostname", filter.hostname);
   add("model_name", filter.model_name);

@@ -21,6 +21,11 @@ INSTANTIATE_TEST_SUITE_P(Mongodb, TelemetryRepositoryContract,
                              "Store", [] { return std::make_unique<Harness>(); }}),
                          [](const auto& instance) { return instance.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(Mongodb, FleetContract,
+                         testing::Values(TelemetryRepositoryFactory{
+                             "Store", [] { return std::make_unique<Harness>(); }}),
+                         [](const auto& instance) { return instance.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(Mongodb, GpuRepositoryContract,
                          testing::Values(GpuRepositoryFactory{
                              "Store", [] { return std::make_unique<Harness>(); }}),

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "storage/mongodb/aggregation_stages.h"
 #include "storage/mongodb/point_id.h"
-#include "storage/mongodb/point_query.h"
 
 namespace gpu_telemetry::storage::mongodb {
 
@@ -15,60 +15,12 @@ constexpr std::string_view kDoing = "aggregating telemetry";
 // Ranges of `_id` in one command; one GPU needs no more than one.
 constexpr std::size_t kGpusPerCommand = 100;
 
-Document match(const AggregateQuery& query, std::span<const GpuUuid> gpus) {
-  Document filter;
-  if (gpus.size() == 1) {
-    add_id_range(filter, gpus[0], query.start, query.end);
-  } else {
-    Array ranges;
-    for (const GpuUuid& gpu : gpus) {
-      Document range;
-      add_id_range(range, gpu, query.start, query.end);
-      ranges.add(range);
-    }
-    filter.array("$or", ranges.list());
-  }
-  Document exists;
-  exists.boolean("$exists", true);
-  filter.document("metrics." + query.metric, exists);
-  return filter;
-}
-
-Document expression(std::string_view name, std::string_view of) {
-  Document document;
-  document.text(name, of);
-  return document;
-}
-
-// {$OPERATOR: [a, b]}, where each adds itself to a document under the name that it is given.
-template <class A, class B>
-Document operation(std::string_view name, const A& a, const B& b) {
-  Document arguments;
-  a(arguments, "0");
-  b(arguments, "1");
-  Document document;
-  document.array(name, arguments);
-  return document;
-}
-
-// By GPU, and by time less what is left of it after whole steps since the epoch ($dateTrunc has no
-// step of any length).
 Document group(const AggregateQuery& query) {
-  const auto time = [](Document& out, const char* name) { out.text(name, "$timestamp"); };
-  const auto epoch = [](Document& out, const char* name) { out.date(name, Timestamp{}); };
-  const Document since_epoch = operation("$subtract", time, epoch);
-  const auto elapsed = [&](Document& out, const char* name) { out.document(name, since_epoch); };
-  const auto step = [&](Document& out, const char* name) { out.integer(name, query.step.count()); };
-  const Document remainder = operation("$mod", elapsed, step);
-  const auto rest = [&](Document& out, const char* name) { out.document(name, remainder); };
-  Document key;
-  key.text("gpu", "$gpu_uuid").document("bucket", operation("$subtract", elapsed, rest));
-
   const std::string value = "$metrics." + query.metric;
   Document one;
   one.integer("$sum", 1);
   Document group;
-  group.document("_id", key)
+  group.document("_id", bucket_key(query.step))
       .document("count", one)
       .document("sum", expression("$sum", value))
       .document("min", expression("$min", value))
@@ -77,15 +29,8 @@ Document group(const AggregateQuery& query) {
   return group;
 }
 
-void add_stage(Array& pipeline, std::string_view name, const Document& body) {
-  Document stage;
-  stage.document(name, body);
-  pipeline.add(stage);
-}
-
-Result<void> read_bucket(const bson_t* document,
+Result<void> read_bucket(const DocumentView& view,
                          std::unordered_map<GpuUuid, std::vector<Bucket>>& buckets) {
-  const DocumentView view(document);
   const auto text = view.document("_id").text("gpu");
   const auto start = view.document("_id").integer("bucket");
   const auto count = view.integer("count");
@@ -96,9 +41,7 @@ Result<void> read_bucket(const bson_t* document,
   GpuUuid gpu;
   if (!text || !GpuUuid::try_parse(*text, gpu) || !start || !count || *count <= 0 || !sum || !min ||
       !max || !last) {
-    return corrupt(
-        "MongoDB: telemetry_points has a document in the range that is none of ours: gpu_uuid, "
-        "timestamp or a metric is missing or of another type");
+    return foreign_document();
   }
   buckets[gpu].push_back({from_unix_milliseconds(*start), static_cast<std::uint64_t>(*count), *sum,
                           *min, *max, *last});
@@ -108,25 +51,16 @@ Result<void> read_bucket(const bson_t* document,
 Result<void> aggregate_some(const Connection& connection, const AggregateQuery& query,
                             std::span<const GpuUuid> gpus,
                             std::unordered_map<GpuUuid, std::vector<Bucket>>& buckets) {
+  std::vector<PointRange> ranges;
+  for (const GpuUuid& gpu : gpus) ranges.push_back({gpu, query.start, query.end});
   Document by_id;
   by_id.integer("_id", 1);
   Array stages;
-  add_stage(stages, "$match", match(query, gpus));
+  add_stage(stages, "$match", match_ranges(ranges, query.metric));
   add_stage(stages, "$sort", by_id);  // the index's order; $last needs it
   add_stage(stages, "$group", group(query));
-  Document pipeline;
-  pipeline.array("pipeline", stages.list());
-  Document options;
-  options.boolean("allowDiskUse", true);
-  const Collection collection = connection.collection(kPointsCollection);
-  const Cursor cursor(mongoc_collection_aggregate(collection.get(), MONGOC_QUERY_NONE,
-                                                  pipeline.get(), options.get(), nullptr));
-  const bson_t* document = nullptr;
-  while (mongoc_cursor_next(cursor.get(), &document)) {
-    const auto read = read_bucket(document, buckets);
-    if (!read) return read;
-  }
-  return connection.end_of(cursor, kDoing);
+  return run_pipeline(connection, stages, kDoing,
+                      [&](const DocumentView& document) { return read_bucket(document, buckets); });
 }
 
 }  // namespace

@@ -9,9 +9,11 @@
 #include "observability/metrics.h"
 #include "storage/aggregate_check.h"
 #include "storage/batch_check.h"
+#include "storage/mongodb/fleet_points.h"
 #include "storage/mongodb/gpu_collection.h"
 #include "storage/mongodb/mongodb_store.h"
 #include "storage/mongodb/point_aggregation.h"
+#include "storage/mongodb/point_groups.h"
 #include "storage/mongodb/point_id.h"
 #include "storage/mongodb/point_query.h"
 #include "storage/mongodb/point_writer.h"
@@ -113,6 +115,26 @@ class Store final : public MongodbStore {
     return aggregate_points(*connection, query);
   }
 
+  Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) override {
+    const auto checked = check_groups(query);
+    if (!checked) return checked.error();
+    const auto connection = pool()->take();
+    if (!connection) return connection.error();
+    return aggregate_point_groups(*connection, query);
+  }
+
+  Result<std::vector<double>> latest_values(const LatestQuery& query) override {
+    const auto connection = pool()->take();
+    if (!connection) return connection.error();
+    return latest_point_values(*connection, query);
+  }
+
+  Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) override {
+    const auto connection = pool()->take();
+    if (!connection) return connection.error();
+    return point_intervals(*connection, gpus);
+  }
+
   Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) override {
     const auto hours = read_hours(gpu);
     if (!hours) return hours.error();
@@ -169,6 +191,13 @@ class Store final : public MongodbStore {
     const auto connection = pool()->take();
     if (!connection) return connection.error();
     return attribution_of(*connection, uuid, start, end);
+  }
+
+  Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force(
+      std::span<const GpuUuid> uuids, Timestamp start, Timestamp end) override {
+    const auto connection = pool()->take();
+    if (!connection) return connection.error();
+    return attribution_in_force_of(*connection, uuids, start, end);
   }
 
  private:

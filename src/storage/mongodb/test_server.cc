@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "storage/mongodb/test_store.h"
+
 namespace gpu_telemetry::storage::mongodb {
 
 namespace {
@@ -171,5 +173,20 @@ std::string TestDatabase::run(const std::string& command_json, std::string* erro
   if (!done && error != nullptr) *error = done.error().message;
   return answer;
 }
+
+namespace {
+
+class StoreOfTestDatabase final : public TestStore {
+ public:
+  StoreOfTestDatabase() { database_.open(); }
+  MongodbStore& store() override { return database_.store(); }
+
+ private:
+  TestDatabase database_;
+};
+
+}  // namespace
+
+std::unique_ptr<TestStore> make_test_store() { return std::make_unique<StoreOfTestDatabase>(); }
 
 }  // namespace gpu_telemetry::storage::mongodb
