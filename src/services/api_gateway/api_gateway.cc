@@ -33,12 +33,14 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
                                                        const Clock& clock,
                                                        observability::Health& health,
                                                        observability::Metrics& metrics) {
-  std::unique_ptr<ApiGateway> gateway(new ApiGateway(options.readers));
-  gateway->context_.reset(new ApiContext{
-      telemetry, gpus, clock, health, metrics, std::move(options.before_metrics), gateway->readers_,
-      gateway->busy_readers_, options.readers + options.max_waiting});
+  std::unique_ptr<ApiGateway> gateway(new ApiGateway(options.readers, telemetry, clock));
+  gateway->context_.reset(new ApiContext{telemetry, gpus, gateway->intervals_, clock, health,
+                                         metrics, std::move(options.before_metrics),
+                                         gateway->readers_, gateway->busy_readers_,
+                                         options.readers + options.max_waiting});
   http::Router router;
-  for (const auto add : {add_health_routes, add_gpu_routes, add_telemetry_routes}) {
+  for (const auto add : {add_health_routes, add_gpu_routes, add_latest_routes, add_telemetry_routes,
+                         add_catalogue_routes, add_fleet_latest_routes}) {
     if (auto added = add(router, *gateway->context_); !added) return added.error();
   }
   http::Route index;

@@ -12,6 +12,7 @@
 #include "http/server.h"
 #include "observability/health.h"
 #include "observability/metrics.h"
+#include "services/api_gateway/freshness.h"
 #include "storage/gpu_repository.h"
 #include "storage/telemetry_repository.h"
 
@@ -31,6 +32,7 @@ struct ApiGatewayOptions {
 struct ApiContext {
   storage::TelemetryRepository& telemetry;
   storage::GpuRepository& gpus;
+  ScrapeIntervals& intervals;
   const Clock& clock;
   observability::Health& health;
   observability::Metrics& metrics;
@@ -57,8 +59,10 @@ class ApiGateway {
   void stop(std::chrono::milliseconds grace) { server_->stop(grace); }
 
  private:
-  explicit ApiGateway(unsigned readers) : readers_(readers) {}
+  ApiGateway(unsigned readers, storage::TelemetryRepository& telemetry, const Clock& clock)
+      : intervals_(telemetry, clock), readers_(readers) {}
 
+  ScrapeIntervals intervals_;
   boost::asio::thread_pool readers_;
   std::atomic<unsigned> busy_readers_{0};
   std::unique_ptr<ApiContext> context_;

@@ -1,4 +1,9 @@
+#include "services/api_gateway/answer.h"
+#include "services/api_gateway/fleet.h"
 #include "services/api_gateway/json.h"
+#include "services/api_gateway/operation_docs.h"
+#include "services/api_gateway/page_cursor.h"
+#include "services/api_gateway/parameters.h"
 #include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
 
@@ -7,89 +12,120 @@ namespace {
 
 using boost::asio::awaitable;
 
-awaitable<http::Response> list_gpus(ApiContext& context) {
-  auto read = [&context]() -> Result<std::string> {
-    auto page = context.gpus.list(storage::GpuFilter{}, std::nullopt, 0);
-    if (!page) return page.error();
-    std::string body = "{\"gpus\":[";
-    for (const GpuRecord& record : page->gpus) {
-      if (body.back() != '[') body += ',';
-      append_gpu(body, record);
-    }
-    body += "],\"total\":" + std::to_string(page->total) + "}";
-    return body;
-  };
-  auto body = co_await read_storage(context, read);
-  if (!body) co_return http::problem(body.error());
-  co_return http::json_response(200, std::move(*body));
+constexpr std::uint64_t kMaxLimit = 100'000;
+
+struct ListQuestion {
+  FleetFilter filter;
+  std::uint64_t limit = 0;  // 0: all
+  std::optional<GpuUuid> after;
+  std::uint64_t hash = 0;
+};
+
+void add_all(QuestionHash& hash, const std::vector<std::string>& values) {
+  hash.add(std::to_string(values.size()));
+  for (const std::string& value : values) hash.add(value);
+}
+
+Result<ListQuestion> parse_question(const http::Request& request) {
+  ListQuestion question;
+  auto filter = parse_fleet_filter(request);
+  if (!filter) return filter.error();
+  question.filter = std::move(*filter);
+  const auto limit = parse_limit(request, kMaxLimit);
+  if (!limit) return limit.error();
+  question.limit = limit->value_or(0);
+
+  QuestionHash hash;
+  hash.add("gpus");
+  const storage::GpuFilter& gpus = question.filter.gpus;
+  for (const auto* values :
+       {&gpus.hostname, &gpus.model_name, &gpus.pod_namespace, &gpus.pod, &gpus.container}) {
+    add_all(hash, *values);
+  }
+  for (const GpuState state : question.filter.states) hash.add(to_string(state));
+  question.hash = hash.value();
+  const auto cursor = only_value(request, "cursor");
+  if (!cursor) return cursor.error();
+  if (*cursor) {
+    const auto after = decode_gpu_cursor(**cursor, question.hash);
+    if (!after) return after.error();
+    question.after = *after;
+  }
+  return question;
+}
+
+struct ListAnswer {
+  std::string body;
+  std::string next_cursor;
+};
+
+Result<ListAnswer> answer_list(ApiContext& context, const ListQuestion& question) {
+  const auto page = read_fleet_page(context, question.filter, question.after, question.limit);
+  if (!page) return page.error();
+  ListAnswer answer;
+  std::string& body = answer.body;
+  constexpr std::size_t kGpuSize = 600;  // about
+  body.reserve(page->gpus.size() * kGpuSize + 100);
+  body = "{\"gpus\":[";
+  for (const FleetGpu& gpu : page->gpus) {
+    separate(body);
+    append_gpu(body, gpu.record, gpu.freshness);
+  }
+  body += "]";
+  append_count_member(body, "total", page->total);
+  if (page->more) {
+    answer.next_cursor = encode_gpu_cursor(question.hash, page->gpus.back().record.gpu.uuid);
+    json::append_member(body, "next_cursor", answer.next_cursor);
+  }
+  body += '}';
+  return answer;
+}
+
+awaitable<http::Response> list_gpus(ApiContext& context, const http::Request& request) {
+  const auto question = parse_question(request);
+  if (!question) co_return http::problem(question.error());
+  auto read = [&context, &question] { return answer_list(context, *question); };
+  auto answer = co_await read_storage(context, read);
+  if (!answer) co_return http::problem(answer.error());
+  http::Response response = http::json_response(200, std::move(answer->body));
+  if (!answer->next_cursor.empty()) {
+    response.headers.set("Link", link_to_next(request, answer->next_cursor));
+  }
+  co_return response;
 }
 
 awaitable<http::Response> get_gpu(ApiContext& context, const http::Request& request) {
   const auto uuid = GpuUuid::parse(request.path_parameter("uuid"));
   if (!uuid) co_return http::problem(uuid.error());
-  auto read = [&context, &uuid] { return context.gpus.find(*uuid); };
-  const auto record = co_await read_storage(context, read);
-  if (!record) co_return http::problem(record.error());
+  auto read = [&context, &uuid] { return read_fleet_gpu(context, *uuid); };
+  const auto gpu = co_await read_storage(context, read);
+  if (!gpu) co_return http::problem(gpu.error());
   std::string body;
-  append_gpu(body, *record);
+  append_gpu(body, gpu->record, gpu->freshness);
   co_return http::json_response(200, std::move(body));
 }
 
-constexpr std::string_view kGpuSchema =
-    R"({"type":"object","required":["uuid","device_id","gpu_index","model_name","hostname",)"
-    R"("container","pod","namespace","first_seen","last_seen"],"properties":{)"
-    R"("uuid":{"type":"string"},"device_id":{"type":"string"},"gpu_index":{"type":"string"},)"
-    R"("model_name":{"type":"string"},"hostname":{"type":"string"},"container":{"type":"string"},)"
-    R"("pod":{"type":"string"},"namespace":{"type":"string"},)"
-    R"("first_seen":{"type":"string","format":"date-time"},)"
-    R"("last_seen":{"type":"string","format":"date-time"},)"
-    R"("labels":{"type":"object","additionalProperties":{"type":"string"}}}})";
-
 }  // namespace
 
-void append_gpu(std::string& out, const GpuRecord& record) {
-  const Gpu& gpu = record.gpu;
-  out += '{';
-  json::append_member(out, "uuid", gpu.uuid.to_string());
-  json::append_member(out, "device_id", gpu.device_id);
-  json::append_member(out, "gpu_index", gpu.gpu_index);
-  json::append_member(out, "model_name", gpu.model_name);
-  json::append_member(out, "hostname", gpu.hostname);
-  json::append_member(out, "container", gpu.attribution.container);
-  json::append_member(out, "pod", gpu.attribution.pod);
-  json::append_member(out, "namespace", gpu.attribution.pod_namespace);
-  json::append_member(out, "first_seen", format_rfc3339(record.first_seen));
-  json::append_member(out, "last_seen", format_rfc3339(record.last_seen));
-  json::append_key(out, "labels");
-  out += '{';
-  for (const auto& [name, value] : gpu.labels) json::append_member(out, name, value);
-  out += "}}";
-}
-
 Result<void> add_gpu_routes(http::Router& router, ApiContext& context) {
-  http::Route list;
-  list.pattern = "/api/v1/gpus";
-  list.handler = [&context](http::Request&) { return list_gpus(context); };
-  list.doc.id = "listGpus";
-  list.doc.summary = "All GPUs that have been heard of, sorted by UUID";
-  list.doc.tag = "gpus";
-  list.doc.responses.push_back(json_answer(
-      "The GPUs", R"({"type":"object","required":["gpus","total"],"properties":{"gpus":)"
-                  R"({"type":"array","items":)" +
-                      std::string(kGpuSchema) + R"(},"total":{"type":"integer"}}})"));
-  list.doc.responses.push_back(problem_answer(503, "Storage is away"));
+  http::Route list = describe("/api/v1/gpus", "listGpus",
+                              "All GPUs that have been heard of, sorted by UUID", "gpus");
+  list.handler = [&context](http::Request& request) { return list_gpus(context, request); };
+  add_filter_parameters(list.doc);
+  add_state_parameter(list.doc);
+  list.doc.parameters.push_back(
+      query_parameter("limit", "GPUs in one answer; all of them without it",
+                      R"({"type":"integer","minimum":1,"maximum":100000})"));
+  add_cursor_parameter(list.doc);
+  list.doc.responses.push_back(
+      answer_of("The GPUs; `total` counts all that match, on whatever page", "GpuList", {}));
+  add_problems(list.doc, {400, 503});
 
-  http::Route get;
-  get.pattern = "/api/v1/gpus/{uuid}";
+  http::Route get = describe("/api/v1/gpus/{uuid}", "getGpu", "One GPU", "gpus");
   get.handler = [&context](http::Request& request) { return get_gpu(context, request); };
-  get.doc.id = "getGpu";
-  get.doc.summary = "One GPU";
-  get.doc.tag = "gpus";
   get.doc.parameters.push_back(uuid_parameter());
-  get.doc.responses.push_back(json_answer("The GPU", std::string(kGpuSchema)));
-  get.doc.responses.push_back(problem_answer(400, "Malformed UUID"));
-  get.doc.responses.push_back(problem_answer(404, "No such GPU"));
-  get.doc.responses.push_back(problem_answer(503, "Storage is away"));
+  get.doc.responses.push_back(answer_of("The GPU", "Gpu", {}));
+  add_problems(get.doc, {400, 404, 503});
 
   if (auto added = router.add(std::move(list)); !added) return added;
   return router.add(std::move(get));

@@ -5,7 +5,9 @@
 namespace gpu_telemetry::services {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+// They tell the kinds of cursors apart, too.
+constexpr std::uint8_t kSampleVersion = 1;
+constexpr std::uint8_t kGpuVersion = 2;
 constexpr std::size_t kMaxTextSize = 2 * (1 + 8 + 8 + kMaxMetricNameSize);
 
 int hex_digit(char c) {
@@ -36,6 +38,27 @@ std::string to_hex(std::string_view bytes) {
   return text;
 }
 
+Error not_ours() {
+  return invalid("cursor: not one that this API gave out; leave it out to start again");
+}
+
+// The key of a cursor of that version and question.
+Result<std::string> decode(std::string_view text, std::uint8_t version, std::uint64_t question) {
+  std::string bytes;
+  const bool is_hex = from_hex(text, bytes);
+  io::ByteReader reader(bytes);
+  const auto written = reader.fixed<std::uint8_t>();
+  const auto asked = reader.fixed<std::uint64_t>();
+  const std::string key(reader.bytes(reader.remaining()));
+  if (!is_hex || !reader.ok() || written != version) return not_ours();
+  if (asked != question) {
+    return invalid(
+        "cursor: belongs to another query; repeat the query that it came with, or leave it out to "
+        "start again");
+  }
+  return key;
+}
+
 }  // namespace
 
 void QuestionHash::add(std::string_view part) {
@@ -46,7 +69,7 @@ void QuestionHash::add(std::string_view part) {
 
 std::string encode_cursor(std::uint64_t question, const storage::SampleKey& last) {
   std::string bytes;
-  io::append_fixed(bytes, kVersion);
+  io::append_fixed(bytes, kSampleVersion);
   io::append_fixed(bytes, question);
   io::append_fixed(bytes, unix_milliseconds(last.timestamp));
   bytes += last.metric;
@@ -54,21 +77,29 @@ std::string encode_cursor(std::uint64_t question, const storage::SampleKey& last
 }
 
 Result<storage::SampleKey> decode_cursor(std::string_view text, std::uint64_t question) {
-  std::string bytes;
-  bool ok = from_hex(text, bytes);
-  io::ByteReader reader(bytes);
-  const auto version = reader.fixed<std::uint8_t>();
-  const auto asked = reader.fixed<std::uint64_t>();
+  const auto key = decode(text, kSampleVersion, question);
+  if (!key) return key.error();
+  io::ByteReader reader(*key);
   const auto time = reader.fixed<std::int64_t>();
   const std::string metric(reader.bytes(reader.remaining()));
-  ok = ok && reader.ok() && version == kVersion && is_valid_metric_name(metric);
-  if (!ok) return invalid("cursor: not one that this API gave out; leave it out to start again");
-  if (asked != question) {
-    return invalid(
-        "cursor: belongs to another query; repeat the query that it came with, or leave it out to "
-        "start again");
-  }
+  if (!reader.ok() || !is_valid_metric_name(metric)) return not_ours();
   return storage::SampleKey{from_unix_milliseconds(time), metric};
+}
+
+std::string encode_gpu_cursor(std::uint64_t question, const GpuUuid& last) {
+  std::string bytes;
+  io::append_fixed(bytes, kGpuVersion);
+  io::append_fixed(bytes, question);
+  bytes += last.to_string();
+  return to_hex(bytes);
+}
+
+Result<GpuUuid> decode_gpu_cursor(std::string_view text, std::uint64_t question) {
+  const auto key = decode(text, kGpuVersion, question);
+  if (!key) return key.error();
+  GpuUuid uuid;
+  if (!GpuUuid::try_parse(*key, uuid)) return not_ours();
+  return uuid;
 }
 
 }  // namespace gpu_telemetry::services

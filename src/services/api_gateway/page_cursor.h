@@ -21,10 +21,14 @@ class QuestionHash {
   std::uint64_t hash_ = 0xCBF29CE484222325ULL;
 };
 
-// Hexadecimal: a version byte, the hash, the time, the metric's name.
+// Hexadecimal: a version byte, the hash, then the key: the time and the metric's name.
 std::string encode_cursor(std::uint64_t question, const storage::SampleKey& last);
 
 // Errors: kInvalid for what encode_cursor did not make, and for a cursor of another question.
 Result<storage::SampleKey> decode_cursor(std::string_view text, std::uint64_t question);
+
+// The same of a page of GPUs.
+std::string encode_gpu_cursor(std::uint64_t question, const GpuUuid& last);
+Result<GpuUuid> decode_gpu_cursor(std::string_view text, std::uint64_t question);
 
 }  // namespace gpu_telemetry::services

@@ -11,10 +11,13 @@ namespace gpu_telemetry::services {
 
 Result<void> add_health_routes(http::Router& router, ApiContext& context);
 Result<void> add_gpu_routes(http::Router& router, ApiContext& context);
+Result<void> add_latest_routes(http::Router& router, ApiContext& context);
 Result<void> add_telemetry_routes(http::Router& router, ApiContext& context);
+Result<void> add_catalogue_routes(http::Router& router, ApiContext& context);
+Result<void> add_fleet_latest_routes(http::Router& router, ApiContext& context);
 
-// Appends the JSON object of one GPU, the same wherever it is shown.
-void append_gpu(std::string& out, const GpuRecord& record);
+// The value of a Link header (RFC 8288): the same question, from `cursor` on.
+std::string link_to_next(const http::Request& request, std::string_view cursor);
 
 // Runs blocking work on the gateway's readers. When too many questions wait already, the answer is
 // kUnavailable at once. `Work` returns a Result; name it before the co_await expression.

@@ -1,7 +1,7 @@
-#include <charconv>
 #include <memory>
 
 #include "services/api_gateway/page_cursor.h"
+#include "services/api_gateway/parameters.h"
 #include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
 #include "services/api_gateway/telemetry_answer.h"
@@ -21,73 +21,19 @@ struct Question {
   std::uint64_t hash = 0;
 };
 
-// The one value of a parameter; empty when it was not given. Of two, neither is the obvious one.
-Result<std::optional<std::string_view>> only_value(const http::Request& request,
-                                                   std::string_view name) {
-  const auto values = request.query.get_all(name);
-  if (values.size() > 1) {
-    return invalid(std::string(name) + ": given " + std::to_string(values.size()) +
-                   " times; expected once");
-  }
-  if (values.empty()) return std::optional<std::string_view>();
-  return std::optional<std::string_view>(values.front());
-}
-
-// A `+` that was not percent-encoded arrives as a space. Where an offset must stand it can have
-// been nothing else: `2025-07-18T20:42:34 02:00`.
-std::string with_plus_restored(std::string_view time) {
-  constexpr std::size_t kOffsetSize = 6;  // +02:00
-  constexpr std::size_t kLocalSize = 19;  // 2025-07-18T20:42:34
-  std::string text(time);
-  if (text.size() < kLocalSize + kOffsetSize) return text;
-  char& sign = text[text.size() - kOffsetSize];
-  if (sign == ' ') sign = '+';
-  return text;
-}
-
-Result<Timestamp> parse_time(const http::Request& request, std::string_view name,
-                             Timestamp otherwise, Rounding rounding) {
-  const auto text = only_value(request, name);
-  if (!text) return text.error();
-  if (!*text) return otherwise;
-  auto time = parse_rfc3339(with_plus_restored(**text), rounding);
-  if (!time) return time.error().at(name);
-  return time;
-}
-
-Result<std::uint64_t> parse_limit(const http::Request& request) {
-  const auto given = only_value(request, "limit");
-  if (!given) return given.error();
-  const auto text = *given;
-  if (!text) return kDefaultLimit;
-  std::uint64_t limit = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
-  if (error != std::errc{} || end != text->data() + text->size() || limit < 1 ||
-      limit > kMaxLimit) {
-    return invalid("limit: '" + std::string(text->substr(0, 40)) +
-                   "' is not a whole number from 1 to " + std::to_string(kMaxLimit));
-  }
-  return limit;
-}
-
 Result<Question> parse_question(const http::Request& request) {
   Question question;
   storage::SampleQuery& query = question.query;
   const auto uuid = GpuUuid::parse(request.path_parameter("uuid"));
   if (!uuid) return uuid.error();
   query.gpu = *uuid;
-  const auto start = parse_time(request, "start_time", Timestamp::min(), Rounding::kUp);
-  if (!start) return start.error();
-  const auto end = parse_time(request, "end_time", Timestamp::max(), Rounding::kDown);
-  if (!end) return end.error();
-  // Compared as they were written: rounding to milliseconds may cross two times that are equal.
-  const auto written_start = parse_time(request, "start_time", Timestamp::min(), Rounding::kDown);
-  if (written_start && *written_start > *end) return invalid("start_time: lies after end_time");
-  query.start = *start;
-  query.end = *end;
-  const auto limit = parse_limit(request);
+  const auto range = parse_time_range(request);
+  if (!range) return range.error();
+  query.start = range->start;
+  query.end = range->end;
+  const auto limit = parse_limit(request, kMaxLimit);
   if (!limit) return limit.error();
-  query.limit = *limit;
+  query.limit = limit->value_or(kDefaultLimit);
 
   QuestionHash hash;
   hash.add(uuid->to_string());
@@ -135,21 +81,6 @@ awaitable<Result<void>> stream_answer(ApiContext& context, std::shared_ptr<Telem
     if (!written) co_return written.error();
     last = *written;
   }
-}
-
-std::string link_to_next(const http::Request& request, const std::string& cursor) {
-  std::string link = "<" + request.path + "?";
-  for (const std::string_view name : {"start_time", "end_time", "limit"}) {
-    const auto value = request.query.get(name);
-    if (!value) continue;
-    link += std::string(name) + "=";
-    // They were accepted: nothing else in a time or a number needs to be encoded.
-    for (const char c : *value) {
-      link += c == '+' ? std::string("%2B") : c == ' ' ? std::string("%20") : std::string(1, c);
-    }
-    link += '&';
-  }
-  return link + "cursor=" + cursor + ">; rel=\"next\"";
 }
 
 awaitable<http::Response> get_telemetry(ApiContext& context, const http::Request& request) {

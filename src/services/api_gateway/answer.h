@@ -1,0 +1,40 @@
+// Members of JSON answers, and what many answers have in them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "domain/gpu.h"
+#include "domain/metric_catalogue.h"
+#include "domain/time.h"
+#include "services/api_gateway/freshness.h"
+
+namespace gpu_telemetry::services {
+
+// `"name":value` after a comma unless an object has just begun; a number that is not finite is
+// null.
+void append_number_member(std::string& out, std::string_view name, double value);
+void append_count_member(std::string& out, std::string_view name, std::uint64_t value);
+void append_bool_member(std::string& out, std::string_view name, bool value);
+void append_null_member(std::string& out, std::string_view name);
+void append_time_member(std::string& out, std::string_view name, Timestamp time);
+// Seconds, with up to three decimals.
+void append_seconds_member(std::string& out, std::string_view name, Milliseconds duration);
+// Appends a comma unless an array has just begun.
+void separate(std::string& out);
+
+// `state`, `age_seconds` and `scrape_interval_seconds`.
+void append_freshness(std::string& out, const Freshness& freshness);
+
+// The object of one GPU, the same wherever it is shown.
+void append_gpu(std::string& out, const GpuRecord& record, const Freshness& freshness);
+
+// What the catalogue says of a metric; a metric that is not in it is a gauge without a unit.
+std::string_view unit_of(std::string_view metric);
+std::string_view kind_of(std::string_view metric);
+std::string_view help_of(std::string_view metric);
+bool is_counter(std::string_view metric);
+
+}  // namespace gpu_telemetry::services

@@ -1,0 +1,33 @@
+// The API over the embedded store.
+#include "services/api_gateway/gpu_contract_test.h"
+#include "storage/embedded/store_fixture.h"
+
+namespace gpu_telemetry::services {
+namespace {
+
+class EmbeddedApiStore final : public ApiStore {
+ public:
+  EmbeddedApiStore() {
+    storage::embedded::EmbeddedStoreOptions options;
+    options.path = folder_.path() + "/store";
+    options.codec = &storage::embedded::plain_codec();
+    options.background = false;
+    auto opened = storage::embedded::EmbeddedStore::open(options);
+    EXPECT_TRUE(opened) << opened.error();
+    if (opened) store_ = std::move(*opened);
+  }
+  storage::TelemetryRepository& telemetry() override { return *store_; }
+  storage::GpuRepository& gpus() override { return *store_; }
+
+ private:
+  storage::embedded::TemporaryFolder folder_;
+  std::unique_ptr<storage::embedded::EmbeddedStore> store_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Embedded, ApiContract,
+                         ::testing::Values(ApiStoreFactory{
+                             "Store", [] { return std::make_unique<EmbeddedApiStore>(); }}),
+                         [](const auto& instance) { return instance.param.name; });
+
+}  // namespace
+}  // namespace gpu_telemetry::services
