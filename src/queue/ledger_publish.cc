@@ -96,7 +96,7 @@ void Ledger::hold(Now now, LedgerTopic& topic, OutgoingMessage message) {
 
 Result<Ledger::Accepted> Ledger::accept(Now now, const std::string& topic,
                                         std::vector<OutgoingMessage> messages) {
-  if (auto ok = check_publish(options_, topic, messages); !ok) return ok.error();
+  if (auto ok = check_publish(options_, topic, messages, nullptr); !ok) return ok.error();
   auto found = topic_for(now, topic);
   if (!found) return found.error();
   LedgerTopic& holder = **found;

@@ -25,6 +25,7 @@
 #include "domain/duration.h"
 #include "domain/result.h"
 #include "domain/time.h"
+#include "queue/shards.h"
 
 namespace gpu_telemetry::queue {
 
@@ -58,7 +59,7 @@ struct OutgoingMessage {
 };
 
 struct PublishResult {
-  std::string message_id;  // unique in the queue, for ever
+  std::string message_id;  // unique in the queue, for ever; empty in a repetition of a progress
   bool duplicate = false;
 };
 
@@ -136,6 +137,7 @@ struct TopicStatistics {
   std::uint64_t rejected_total = 0;  // by back-pressure
   std::uint64_t deduplicated_total = 0;
   std::vector<GroupStatistics> groups;
+  std::vector<SourceStatistics> sources;  // by name
 };
 
 // How an engine behaves; every engine takes these.
@@ -149,6 +151,7 @@ struct QueueOptions {
   ByteSize max_dead_letter_bytes = 128_MiB;  // of all groups together; past it the same
   ByteSize max_message_size = 8_MiB;         // payload and headers
   std::chrono::milliseconds deduplication_window = std::chrono::minutes{5};
+  // Of a group that nobody uses, and of a board of shards that has no member.
   std::chrono::milliseconds idle_group_lifetime = std::chrono::hours{1};
   // Groups that are kept however long they idle.
   std::vector<std::string> permanent_groups = {"collectors"};
@@ -167,8 +170,37 @@ class MessageQueue {
   // All or nothing. Returns after the messages are as safe as the engine makes them (memory: at
   // once; durable: fsync; redis: replied). Results stand in the order of `messages`. Errors: kFull
   // when a limit would be passed, and nothing was accepted.
+  //
+  // With `progress`, the messages (there may be none then) and the steps are accepted together or
+  // not at all:
+  //  - The member holds the shard of every step under the step's fence, and the shard's position is
+  //    `from`: accepted. The positions are `to`, and the membership begins its ttl again.
+  //  - It holds them so and the positions are `to` already, and a step has another `from` or there
+  //    are no messages: this is a repetition whose answer was lost. Success, nothing is accepted,
+  //    and each result says `duplicate` and has no message id.
+  //  - Else kConflict: the message names the shard, and whether its lease is lost or its position
+  //    another. Ask `shards` for what is held now and go on from there.
+  // With kFull, nothing moved either. kUnavailable may mean that an earlier publish of a shard is
+  // still being stored: the same call again.
   virtual Async<Result<std::vector<PublishResult>>> publish(
-      std::string topic, std::vector<OutgoingMessage> messages) = 0;
+      std::string topic, std::vector<OutgoingMessage> messages,
+      std::optional<ShardProgress> progress) = 0;
+  Async<Result<std::vector<PublishResult>>> publish(std::string topic,
+                                                    std::vector<OutgoingMessage> messages) {
+    return publish(std::move(topic), std::move(messages), std::nullopt);
+  }
+
+  // Join, renew, give back and leave (shards.h). In this order: members whose time is over go and
+  // their shards are free; the caller joins or renews; what it gives back is free; free shards are
+  // granted to it up to its share, unfinished ones first, then by number. The first call of a
+  // topic creates it.
+  //
+  // A board is forgotten, so that a later run begins anew, when its last member leaves and every
+  // shard is finished, or when it has had no member for `idle_group_lifetime`. A topic with a board
+  // stays. Leases count against no limit of messages; durable: positions are as safe as the
+  // messages that they were published with, and after a restart members have their whole ttl again.
+  // Errors: kFull (too many boards or members).
+  virtual Async<Result<ShardAssignment>> shards(ShardRequest request) = 0;
 
   // At most `max_messages` deliveries, oldest first; none when the wait ends without any.
   virtual Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) = 0;

@@ -29,6 +29,41 @@ Result<void> check_delay(std::string_view what, std::chrono::milliseconds delay)
                  " ms: 0 ms to 24 h are accepted");
 }
 
+Result<void> check_size(std::string_view what, std::string_view text, std::size_t limit) {
+  if (!text.empty() && text.size() <= limit) return {};
+  return invalid(std::string(what) + " of " + std::to_string(text.size()) + " bytes: 1 to " +
+                 std::to_string(limit) + " are accepted");
+}
+
+Result<void> check_shard(std::string_view what, std::uint32_t shard) {
+  if (shard < kShards) return {};
+  return invalid(std::string(what) + " has shard " + std::to_string(shard) + ": 0 to " +
+                 std::to_string(kShards - 1) + " are accepted");
+}
+
+Result<void> check_progress(const ShardProgress& progress) {
+  if (auto ok = check_size("source", progress.source, kMaxSourceSize); !ok) return ok;
+  if (auto ok = check_size("member", progress.member, kMaxMemberSize); !ok) return ok;
+  if (progress.steps.empty() || progress.steps.size() > kShards) {
+    return invalid(std::to_string(progress.steps.size()) + " steps of progress: 1 to " +
+                   std::to_string(kShards) + " are accepted");
+  }
+  std::uint64_t seen = 0;
+  for (const ShardStep& step : progress.steps) {
+    if (auto ok = check_shard("a step", step.shard); !ok) return ok;
+    const std::uint64_t bit = std::uint64_t{1} << step.shard;
+    if ((seen & bit) != 0) {
+      return invalid("two steps of shard " + std::to_string(step.shard) + ": one is accepted");
+    }
+    seen |= bit;
+    if (step.from > step.to) {
+      return invalid("the step of shard " + std::to_string(step.shard) + " goes back from " +
+                     std::to_string(step.from) + " to " + std::to_string(step.to));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_valid_name(std::string_view name) {
@@ -50,9 +85,15 @@ std::uint64_t message_size(const Payload& payload, const Headers& headers) {
 }
 
 Result<void> check_publish(const QueueOptions& options, std::string_view topic,
-                           std::span<const OutgoingMessage> messages) {
+                           std::span<const OutgoingMessage> messages,
+                           const ShardProgress* progress) {
   if (auto ok = check_topic(topic); !ok) return ok;
-  if (auto ok = check_count("messages", messages.size()); !ok) return ok;
+  if (progress != nullptr) {
+    if (auto ok = check_progress(*progress); !ok) return ok;
+  }
+  if (progress == nullptr || !messages.empty()) {
+    if (auto ok = check_count("messages", messages.size()); !ok) return ok;
+  }
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const OutgoingMessage& message = messages[i];
     const auto place = [i] { return "message " + std::to_string(i); };
@@ -68,6 +109,24 @@ Result<void> check_publish(const QueueOptions& options, std::string_view topic,
                      " bytes of payload and headers: at most " +
                      std::to_string(options.max_message_size.bytes) + " are accepted");
     }
+  }
+  return {};
+}
+
+Result<void> check_shards(const ShardRequest& request) {
+  if (auto ok = check_topic(request.topic); !ok) return ok;
+  if (auto ok = check_size("source", request.source, kMaxSourceSize); !ok) return ok;
+  if (auto ok = check_size("member", request.member, kMaxMemberSize); !ok) return ok;
+  if (request.ttl < kMinMembership || request.ttl > kMaxMembership) {
+    return invalid("ttl of " + std::to_string(request.ttl.count()) +
+                   " ms: 1 s to 1 h are accepted");
+  }
+  if (request.give_back.size() > kShards) {
+    return invalid(std::to_string(request.give_back.size()) + " shards in give_back: at most " +
+                   std::to_string(kShards) + " are accepted");
+  }
+  for (const std::uint32_t shard : request.give_back) {
+    if (auto ok = check_shard("give_back", shard); !ok) return ok;
   }
   return {};
 }

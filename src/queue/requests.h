@@ -16,8 +16,11 @@ namespace gpu_telemetry::queue {
 Result<void> check_topic(std::string_view topic);
 Result<void> check_topic_and_group(std::string_view topic, std::string_view group);
 
+// `progress` may be null.
 Result<void> check_publish(const QueueOptions& options, std::string_view topic,
-                           std::span<const OutgoingMessage> messages);
+                           std::span<const OutgoingMessage> messages,
+                           const ShardProgress* progress);
+Result<void> check_shards(const ShardRequest& request);
 Result<void> check_fetch(const FetchRequest& request);
 Result<void> check_settle(const SettleRequest& request);
 Result<void> check_nack(const SettleRequest& request, const NackOptions& options);

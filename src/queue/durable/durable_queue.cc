@@ -20,7 +20,9 @@ class DurableQueue final : public LedgerQueue {
   ~DurableQueue() override { engine_->shut_down(); }
 
   Async<Result<std::vector<PublishResult>>> publish(
-      std::string topic, std::vector<OutgoingMessage> messages) override {
+      std::string topic, std::vector<OutgoingMessage> messages,
+      std::optional<ShardProgress> progress) override {
+    if (progress) co_return unavailable("this engine does not lease shards");
     std::shared_ptr<SyncCompletion> stored;
     const auto accept = [&](Ledger& ledger, Now now) {
       auto accepted = ledger.accept(now, topic, std::move(messages));
@@ -32,6 +34,10 @@ class DurableQueue final : public LedgerQueue {
     const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
     if (!outcome) co_return outcome.error();
     co_return std::move(accepted->results);
+  }
+
+  Async<Result<ShardAssignment>> shards(ShardRequest) override {
+    co_return unavailable("this engine does not lease shards");
   }
 
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {

@@ -136,12 +136,15 @@ class HttpQueue final : public MessageQueue {
   ~HttpQueue() override { HttpQueue::shut_down(); }
 
   Async<Result<std::vector<PublishResult>>> publish(
-      std::string topic, std::vector<OutgoingMessage> messages) override {
+      std::string topic, std::vector<OutgoingMessage> messages,
+      std::optional<ShardProgress> progress) override {
+    if (progress) co_return unavailable("leases of shards are not carried over HTTP");
     const auto shared = shared_;
     if (auto open = shared->check_open(); !open) co_return open.error();
     QueueOptions limits;  // the service knows how large a message may be
     limits.max_message_size = ByteSize{UINT64_MAX};
-    if (auto sound = check_publish(limits, topic, messages); !sound) co_return sound.error();
+    if (auto sound = check_publish(limits, topic, messages, nullptr); !sound)
+      co_return sound.error();
     ServiceCall call;
     call.method = http::Method::kPost;
     call.target = "publish";
@@ -157,6 +160,10 @@ class HttpQueue final : public MessageQueue {
       co_return unavailable("the queue service answered for another number of messages than sent");
     }
     co_return results;
+  }
+
+  Async<Result<ShardAssignment>> shards(ShardRequest) override {
+    co_return unavailable("leases of shards are not carried over HTTP");
   }
 
   Async<Result<Deliveries>> fetch(FetchRequest request) override {

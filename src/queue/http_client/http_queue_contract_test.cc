@@ -22,9 +22,13 @@ class CountingQueue final : public MessageQueue {
   explicit CountingQueue(MessageQueue& inner) : inner_(inner) {}
 
   Async<Result<std::vector<PublishResult>>> publish(
-      std::string topic, std::vector<OutgoingMessage> messages) override {
+      std::string topic, std::vector<OutgoingMessage> messages,
+      std::optional<ShardProgress> progress) override {
     if (before) before();
-    return inner_.publish(std::move(topic), std::move(messages));
+    return inner_.publish(std::move(topic), std::move(messages), std::move(progress));
+  }
+  Async<Result<ShardAssignment>> shards(ShardRequest request) override {
+    return inner_.shards(std::move(request));
   }
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {
     if (before) before();

@@ -16,9 +16,15 @@ class MemoryQueue final : public LedgerQueue {
   ~MemoryQueue() override { engine_->shut_down(); }
 
   Async<Result<std::vector<PublishResult>>> publish(
-      std::string topic, std::vector<OutgoingMessage> messages) override {
+      std::string topic, std::vector<OutgoingMessage> messages,
+      std::optional<ShardProgress> progress) override {
+    if (progress) co_return unavailable("this engine does not lease shards");
     co_return engine_->run(
         [&](Ledger& ledger, Now now) { return ledger.publish(now, topic, std::move(messages)); });
+  }
+
+  Async<Result<ShardAssignment>> shards(ShardRequest) override {
+    co_return unavailable("this engine does not lease shards");
   }
 
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {

@@ -227,7 +227,7 @@ RedisCommand RedisEngine::publish_command(const std::string& topic,
 
 Async<Result<std::vector<PublishResult>>> RedisEngine::publish(
     std::string topic, std::vector<OutgoingMessage> messages) {
-  if (auto ok = check_publish(options_.queue, topic, messages); !ok) co_return ok.error();
+  if (auto ok = check_publish(options_.queue, topic, messages, nullptr); !ok) co_return ok.error();
   auto reply = co_await call(publish_command(topic, messages));
   if (!reply) co_return reply.error();
   co_return read_published(std::move(*reply), messages.size());
@@ -467,9 +467,14 @@ class RedisQueueOfEngine final : public RedisQueue {
   ~RedisQueueOfEngine() override { engine_->stop(); }
 
   Async<Result<std::vector<PublishResult>>> publish(
-      std::string topic, std::vector<OutgoingMessage> messages) override {
+      std::string topic, std::vector<OutgoingMessage> messages,
+      std::optional<ShardProgress> progress) override {
+    if (progress) co_return unavailable("this engine does not lease shards");
     const auto engine = engine_;
     co_return co_await engine->publish(std::move(topic), std::move(messages));
+  }
+  Async<Result<ShardAssignment>> shards(ShardRequest) override {
+    co_return unavailable("this engine does not lease shards");
   }
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {
     const auto engine = engine_;
