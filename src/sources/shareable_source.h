@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -79,20 +80,22 @@ class ShareableSource {
   // same rows at the same positions. Errors: of opening and reading it.
   virtual Result<std::string> shared_name() = 0;
 
-  // From now on only these shards are read (at least one), each from its position, in windows of
-  // about `window_rows` rows. What was read and not handed out is forgotten and will be read again.
-  // next() then ends each window with kWindowEnd, and a batch never spans two windows. May read
-  // through what lies before the positions, which takes its time where one cannot seek. Errors:
-  // kCancelled when `stop` was requested (select again before next()); those of next().
-  virtual Result<void> select(const ShardSelection& selection, std::size_t window_rows,
-                              std::stop_token stop) = 0;
+  // From now on only these shards are read (at least one), each from its position. What was read
+  // and not handed out is forgotten and will be read again. next() then ends each window with
+  // kWindowEnd, and a batch never spans two windows. May read through what lies before the
+  // positions, which takes its time where one cannot seek. Errors: kCancelled when `stop` was
+  // requested (select again before next()); those of next().
+  virtual Result<void> select(const ShardSelection& selection, std::stop_token stop) = 0;
+
+  // Windows have about so many rows from the next one on; 4,096 at first.
+  virtual void set_window(std::size_t rows) = 0;
 
   // After kWindowEnd, until the next call of next() or select().
   virtual const WindowEnd& window_end() const = 0;
 
-  // Waits until the clock is past every time that scrapes have been stamped with, so that another
-  // process that goes on here stamps later ones. Errors: kCancelled.
-  virtual Result<void> settle(std::stop_token stop) = 0;
+  // How long until the clock is past every time that scrapes have been stamped with, so that
+  // another process that goes on here stamps later ones. Zero: it is.
+  virtual std::chrono::milliseconds until_settled() = 0;
 
  protected:
   ~ShareableSource() = default;

@@ -15,14 +15,15 @@ namespace {
 // How long a stop request may go unnoticed while a pipe has nothing to read.
 constexpr std::chrono::milliseconds kStopPatience{50};
 
-}  // namespace
-
+// At most kStopPatience, so that a clock that is set is noticed.
 void sleep(Milliseconds pause, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, std::min<Milliseconds>(pause, kStopPatience), [] { return false; });
 }
+
+}  // namespace
 
 Result<void> CsvSource::start() {
   if (const Result<void> begun = begin_pass(); !begun) return begun.error();

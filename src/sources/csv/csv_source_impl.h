@@ -2,6 +2,7 @@
 // what is different when several processes share the file. Private to the room.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -20,9 +21,6 @@
 
 namespace gpu_telemetry::sources::csv {
 
-// At most 50 ms, so that a clock that is set is noticed.
-void sleep(Milliseconds pause, const std::stop_token& stop);
-
 // Counters of this thread alone, added to the shared ones now and then.
 struct LocalCounts {
   std::uint64_t malformed = 0;
@@ -39,7 +37,8 @@ class CsvSource final : public Source, public ShareableSource {
         scanner_(options.instructions),
         gpus_(options.shard),
         times_(options.timestamp_mode, *options.clock),
-        window_(std::max<std::size_t>(options.window_rows, 1)) {}
+        window_(std::max<std::size_t>(options.window_rows, 1)),
+        window_rows_(std::max<std::size_t>(options.window_rows, 1)) {}
 
   // Opens the input, and of a file reads the header.
   Result<void> start();
@@ -52,10 +51,10 @@ class CsvSource final : public Source, public ShareableSource {
     return is_stream_ || options_.path == "-" ? nullptr : this;
   }
   Result<std::string> shared_name() override;
-  Result<void> select(const ShardSelection& selection, std::size_t window_rows,
-                      std::stop_token stop) override;
+  Result<void> select(const ShardSelection& selection, std::stop_token stop) override;
+  void set_window(std::size_t rows) override { window_rows_ = std::max<std::size_t>(rows, 1); }
   const WindowEnd& window_end() const override { return window_end_; }
-  Result<void> settle(std::stop_token stop) override;
+  std::chrono::milliseconds until_settled() override { return times_.until_passed(); }
 
  private:
   // Why collect() came back.
@@ -107,6 +106,7 @@ class CsvSource final : public Source, public ShareableSource {
   MetricTable metrics_;
   ScrapeTimes times_;
   ScrapeWindow window_;
+  std::size_t window_rows_;  // of the next window of a shared source
 
   SteadyTime rows_wait_since_{};
   bool rows_wait_ = false;        // whether rows_wait_since_ is set

@@ -19,6 +19,7 @@ class ScrapeWindow {
   // Forgets all rows; from now on it takes so many. Outside of a batch.
   void reset(std::size_t capacity);
 
+  std::size_t capacity() const { return capacity_; }
   std::size_t row_count() const { return rows_.size(); }
   bool is_full() const { return rows_.size() == capacity_; }
   // Nothing sealed is left to hand out.

@@ -16,19 +16,19 @@ Result<std::string> CsvSource::shared_name() {
   return content_name(content_, options_.timestamp_mode == TimestampMode::kSource, options_.loop);
 }
 
-Result<void> CsvSource::select(const ShardSelection& selection, std::size_t window_rows,
-                               std::stop_token stop) {
+Result<void> CsvSource::select(const ShardSelection& selection, std::stop_token stop) {
   if (const Result<std::string> named = shared_name(); !named) return named.error();
   shared_ = true;
   handing_out_ = ended_ = failed_ = rows_wait_ = false;
   selection_ = selection;
-  window_.reset(std::max<std::size_t>(window_rows, 1));
+  window_.reset(window_rows_);
   gpus_.select(selection.shards());
   catch_up_until_ = selection.highest();
   pass_ = positions().pass_of(selection.lowest());
-  if (!options_.loop && pass_ > 0) {
+  if (!options_.loop && pass_ > 0) {  // everything was read
     scanner_.reset();
-    ended_ = true;
+    ended_ = handing_out_ = true;
+    note_window_end();
     return {};
   }
   if (const Result<void> begun = begin_pass(); !begun) return begun;
@@ -60,6 +60,9 @@ Result<SourceState> CsvSource::next_of_window(TelemetryBatch& batch, std::size_t
     if (window_.row_count() == 0 && tables_are_full()) forget_tables();
     if (failed_) return failure_;
     if (ended_) return SourceState::kEnd;
+    if (window_rows_ != window_.capacity() && window_.row_count() == 0) {
+      window_.reset(window_rows_);
+    }
     const Pause pause = collect(false, stop);
     publish_counts();
     rows_wait_ = false;
@@ -77,14 +80,6 @@ void CsvSource::note_window_end() {
   window_end_.position = positions().at(pass_, scanner_.offset());
   window_end_.finished = ended_;
   window_end_.shards = ended_ ? selection_.shards() : selection_.before(window_end_.position);
-}
-
-Result<void> CsvSource::settle(std::stop_token stop) {
-  for (Milliseconds rest; (rest = times_.until_passed()) > Milliseconds{0};) {
-    if (stop.stop_requested()) return cancelled("waiting for the clock was stopped");
-    sleep(rest, stop);
-  }
-  return {};
 }
 
 }  // namespace gpu_telemetry::sources::csv

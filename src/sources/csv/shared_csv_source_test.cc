@@ -128,7 +128,8 @@ class SharedCsvSourceTest : public CsvSourceTest {
     return std::move(*source);
   }
   static void select(Source& source, const ShardSelection& selection, std::size_t rows = 100) {
-    const Result<void> selected = source.shareable()->select(selection, rows, {});
+    source.shareable()->set_window(rows);
+    const Result<void> selected = source.shareable()->select(selection, {});
     ASSERT_TRUE(selected) << selected.error();
   }
   void write_gzip(std::string_view text) {
@@ -218,7 +219,7 @@ TEST_F(SharedCsvSourceTest, AReaderThatGoesOnStampsLaterThanTheOneThatSettledBef
     }
     last = latest;
     clock_.advance(std::chrono::milliseconds{600});
-    ASSERT_TRUE(source->shareable()->settle({}));
+    ASSERT_EQ(source->shareable()->until_settled(), Milliseconds{0});
   }
   EXPECT_EQ(board.published, expected);
 }
@@ -314,6 +315,10 @@ TEST_F(SharedCsvSourceTest, APositionOfALoopIsTheEndForAReaderWithoutOne) {
   write(std::string(kHeader) + row(0, "DCGM_FI_DEV_GPU_UTIL", uuid_of(0), "1"));
   auto source = another();
   select(*source, everything_from(std::uint64_t{1} << 32));
+  const Window window = next_window(*source);
+  EXPECT_TRUE(window.readings.empty());
+  EXPECT_TRUE(window.end.finished);
+  EXPECT_EQ(window.end.shards, kAllShards);
   EXPECT_TRUE(next_window(*source).ended);
 }
 
@@ -327,6 +332,19 @@ TEST_F(SharedCsvSourceTest, WhatWasReadAndNotHandedOutIsReadAgain) {
   ASSERT_EQ(*source->next(batch, 5, {}), SourceState::kBatch);
   select(*source, everything_from(0), 20);
   EXPECT_THAT(next_window(*source, 5).readings, SizeIs(20));
+}
+
+TEST_F(SharedCsvSourceTest, AnotherSizeOfWindowHoldsFromTheNextWindowOn) {
+  std::string text(kHeader);
+  for (int i = 0; i < 20; ++i) text += row(i, "DCGM_FI_DEV_GPU_UTIL", uuid_of(i), "1");
+  write(text);
+  auto source = another();
+  select(*source, everything_from(0), 8);
+  EXPECT_THAT(next_window(*source).readings, SizeIs(8));
+  source->shareable()->set_window(3);
+  EXPECT_THAT(next_window(*source).readings, SizeIs(3));
+  source->shareable()->set_window(50);
+  EXPECT_THAT(next_window(*source).readings, SizeIs(9));
 }
 
 TEST_F(SharedCsvSourceTest, IsNamedByItsContentAndHowItIsRead) {
@@ -364,11 +382,9 @@ TEST_F(SharedCsvSourceTest, SettlesWhenTheClockIsPastItsStamps) {
   const Window window = next_window(*source);
   const Timestamp last = window.scrapes.back().second;
   ASSERT_EQ(last, clock_.now() + Milliseconds{39});
-  std::stop_source stopped;
-  stopped.request_stop();
-  EXPECT_EQ(source->shareable()->settle(stopped.get_token()).error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(source->shareable()->until_settled(), Milliseconds{40});
   clock_.advance(std::chrono::milliseconds{40});
-  ASSERT_TRUE(source->shareable()->settle({}));
+  EXPECT_EQ(source->shareable()->until_settled(), Milliseconds{0});
   EXPECT_GT(clock_.now(), last);
 }
 

@@ -38,7 +38,8 @@ class SharedSimulatorTest : public testing::Test {
   }
   std::unique_ptr<Source> open() { return *make_simulator_source(options_, clock_); }
   static void select(Source& source, const ShardSelection& selection, std::size_t rows = 500) {
-    ASSERT_TRUE(source.shareable()->select(selection, rows, {}));
+    source.shareable()->set_window(rows);
+    ASSERT_TRUE(source.shareable()->select(selection, {}));
   }
   static Window next_window(Source& source) {
     Window window;
@@ -149,11 +150,9 @@ TEST_F(SharedSimulatorTest, SettlesWhenTheClockIsPastItsLastPass) {
   auto source = open();
   select(*source, selection_of(kAllShards));
   next_window(*source);
-  std::stop_source stop;
-  stop.request_stop();
-  EXPECT_FALSE(source->shareable()->settle(stop.get_token()));
+  EXPECT_EQ(source->shareable()->until_settled(), 1ms);
   clock_.advance(1ms);
-  EXPECT_TRUE(source->shareable()->settle({}));
+  EXPECT_EQ(source->shareable()->until_settled(), 0ms);
 }
 
 }  // namespace

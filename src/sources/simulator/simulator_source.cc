@@ -49,10 +49,10 @@ class SimulatorSource final : public Source, public ShareableSource {
 
   ShareableSource* shareable() override { return this; }
   Result<std::string> shared_name() override;
-  Result<void> select(const ShardSelection& selection, std::size_t window_rows,
-                      std::stop_token stop) override;
+  Result<void> select(const ShardSelection& selection, std::stop_token stop) override;
+  void set_window(std::size_t rows) override { window_rows_ = std::max<std::size_t>(rows, 1); }
   const WindowEnd& window_end() const override { return window_end_; }
-  Result<void> settle(std::stop_token stop) override;
+  milliseconds until_settled() override;
 
  private:
   struct OwnedGpu {
@@ -228,7 +228,7 @@ class SimulatorSource final : public Source, public ShareableSource {
   // Of a source that is shared: positions are scrape times, in milliseconds.
   bool shared_ = false;
   ShardSelection selection_;
-  std::size_t window_rows_ = 0;
+  std::size_t window_rows_ = 4096;
   std::size_t window_last_ = 0;  // the window's GPUs are before it
   bool in_window_ = false;
   WindowEnd window_end_;
@@ -249,12 +249,10 @@ Result<std::string> SimulatorSource::shared_name() {
   return name;
 }
 
-Result<void> SimulatorSource::select(const ShardSelection& selection, std::size_t window_rows,
-                                     std::stop_token) {
+Result<void> SimulatorSource::select(const ShardSelection& selection, std::stop_token) {
   shared_ = true;
   in_window_ = false;
   selection_ = selection;
-  window_rows_ = std::max<std::size_t>(window_rows, 1);
   own(selection.shards());
   std::ranges::stable_sort(owned_, {}, &OwnedGpu::shard);
   next_metric_ = 0;
@@ -310,15 +308,11 @@ Result<SourceState> SimulatorSource::next_of_window(TelemetryBatch& batch, std::
   return in_window_ ? SourceState::kBatch : SourceState::kWindowEnd;
 }
 
-Result<void> SimulatorSource::settle(std::stop_token stop) {
-  while (!options_.unpaced && passes_ != 0) {
-    const Timestamp now = clock_.now();
-    if (now > time_ || now + kLargestSetBack < time_) break;
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, stop, milliseconds{1}, [] { return false; });
-    if (stop.stop_requested()) return cancelled("the simulation was stopped");
-  }
-  return {};
+milliseconds SimulatorSource::until_settled() {
+  if (options_.unpaced || passes_ == 0) return milliseconds{0};
+  const milliseconds rest = time_ + milliseconds{1} - clock_.now();
+  // Nobody waits for a clock that was set back.
+  return rest > kLargestSetBack ? milliseconds{0} : std::max(milliseconds{0}, rest);
 }
 
 }  // namespace
