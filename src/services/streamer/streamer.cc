@@ -1,83 +1,66 @@
 #include "services/streamer/streamer.h"
 
-#include <prometheus/counter.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <exception>
 #include <random>
 #include <utility>
-#include <vector>
 
 #include "concurrency/thread_name.h"
+#include "observability/log.h"
 
 namespace gpu_telemetry::services {
 namespace asio = boost::asio;
 using observability::LogLevel;
 using std::chrono::milliseconds;
 
-// Publishes the source's own counters as metrics: they are read when somebody asks.
-struct Streamer::Metering {
-  Metering(observability::Metrics& metrics, const sources::SourceCounters& counters)
-      : samples(metrics.counter("gpu_telemetry_samples_published_total",
-                                "Samples that the queue has accepted")),
-        messages(metrics.counter("gpu_telemetry_messages_published_total",
-                                 "Messages that the queue has accepted")),
-        refusals(metrics.counter("gpu_telemetry_publish_refusals_total",
-                                 "Times that the queue was full or away and the streamer waited")) {
-    const auto watch_row = [&](const char* result, const std::atomic<std::uint64_t>& count) {
-      watch(metrics.counter("gpu_telemetry_source_rows_total",
-                            "Rows read from the source, by what became of them",
-                            {{"result", result}}),
-            count);
-    };
-    watch_row("accepted", counters.rows_accepted);
-    watch_row("malformed", counters.rows_malformed);
-    watch_row("absent", counters.rows_absent);
-    watch_row("other_shard", counters.rows_other_shard);
-    for (int reason = 1; reason < kRejectionCount; ++reason) {
-      const auto name = std::string(to_string(static_cast<Rejection>(reason)));
-      watch(metrics.counter("gpu_telemetry_readings_rejected_total",
-                            "Values that are not readings, by reason", {{"reason", name}}),
-            counters.rejected[static_cast<std::size_t>(reason)]);
-    }
-    sampler = metrics.on_collect([this] { collect(); });
-  }
+namespace {
 
-  void watch(prometheus::Counter& counter, const std::atomic<std::uint64_t>& source) {
-    watched.push_back({&counter, &source, 0});
-  }
+constexpr milliseconds kGraceAfterFailure{2'000};
 
-  void collect() {
-    for (Watched& each : watched) {
-      const std::uint64_t now = each.source->load(std::memory_order_relaxed);
-      each.counter->Increment(static_cast<double>(now - each.seen));
-      each.seen = now;
-    }
-  }
+// As unique as it has to be: also for containers that all call their first process 1.
+std::string unique_member() {
+  std::array<char, 64> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
+  std::random_device random;
+  const std::uint64_t number = std::uint64_t{random()} << 32 | random();
+  return std::string(host.data()) + "-" + std::to_string(::getpid()) + "-" + std::to_string(number);
+}
 
-  struct Watched {
-    prometheus::Counter* counter;
-    const std::atomic<std::uint64_t>* source;
-    std::uint64_t seen;
-  };
-  std::vector<Watched> watched;
-  prometheus::Counter& samples;
-  prometheus::Counter& messages;
-  prometheus::Counter& refusals;
-  std::shared_ptr<observability::Metrics::Sampler> sampler;
-};
+SharedStreamingOptions shared_options(const StreamerOptions& options) {
+  SharedStreamingOptions shared;
+  shared.batch_rows = std::max<std::size_t>(options.batch_rows, 1);
+  shared.interval = options.interval;
+  shared.membership.topic = options.topic;
+  shared.membership.member = options.member.empty() ? unique_member() : options.member;
+  shared.membership.lease = options.shard_lease;
+  shared.membership.renewal = options.shard_renewal;
+  return shared;
+}
+
+}  // namespace
 
 Streamer::Streamer(StreamerOptions options, std::unique_ptr<sources::Source> source,
                    queue::MessageQueue& queue, const BatchCodec& codec,
                    observability::Metrics& metrics, asio::any_io_executor executor)
     : options_(std::move(options)),
       source_(std::move(source)),
-      queue_(queue),
       codec_(codec),
       executor_(std::move(executor)),
-      metering_(std::make_unique<Metering>(metrics, source_->counters())) {}
+      metering_(metrics, source_->counters()),
+      publisher_(options_.topic, queue, metering_) {
+  if (options_.shard_lease <= milliseconds{0}) return;
+  if (source_->shareable() == nullptr) {
+    observability::log_info("the source can be read only once and is not shared with others");
+    return;
+  }
+  shared_ = std::make_unique<SharedStreaming>(
+      shared_options(options_), *source_, queue, codec_, metering_, metrics, executor_,
+      [this](std::uint64_t messages, std::uint64_t samples) { count(messages, samples); });
+}
 
 Streamer::~Streamer() { stop(milliseconds{0}); }
 
@@ -89,8 +72,10 @@ void Streamer::start(std::function<void(Result<void>)> on_end) {
 }
 
 void Streamer::run(std::stop_token stop, const std::function<void(Result<void>)>& on_end) {
-  Result<void> ended = stream(stop);
+  Result<void> ended = shared_ ? shared_->run(stop) : stream(stop);
   if (stop.stop_requested()) return;
+  // Others may be able to read what cannot be read here.
+  if (shared_ && !ended) shared_->stop(kGraceAfterFailure);
   {
     std::unique_lock lock(mutex_);
     if (!changed_.wait(lock, stop, [this] { return in_flight_ == 0; })) return;
@@ -124,66 +109,50 @@ Result<void> Streamer::stream(std::stop_token stop) {
 }
 
 void Streamer::publish_in_background(queue::Payload payload, std::uint64_t samples) {
-  auto done = [this](const std::exception_ptr& thrown) {
+  Publication publication;
+  publication.payloads.push_back(std::move(payload));
+  publication.samples = samples;
+  auto give_up = [this](const Error&, std::chrono::steady_clock::duration) {
     const std::lock_guard lock(mutex_);
-    if (thrown) publish_failure_ = internal("publishing failed with an exception");
+    return abandoned_;
+  };
+  auto done = [this, samples](const std::exception_ptr& thrown, const Result<void>& published) {
+    if (!thrown && published) count(1, samples);
+    const std::lock_guard lock(mutex_);
+    if (thrown) {
+      publish_failure_ = internal("publishing failed with an exception");
+    } else if (!published && !abandoned_) {
+      publish_failure_ = published.error();
+    }
     --in_flight_;
     changed_.notify_all();
   };
-  asio::co_spawn(executor_, publish_until_accepted(std::move(payload), samples), std::move(done));
+  asio::co_spawn(executor_, publisher_.publish(std::move(publication), std::move(give_up)),
+                 std::move(done));
 }
 
-// Takes note of a refusal; true when the message is not to be offered again.
-bool Streamer::give_up_on(const Error& error) {
-  const bool passing = error.code == ErrorCode::kFull || error.code == ErrorCode::kUnavailable;
+void Streamer::count(std::uint64_t messages, std::uint64_t samples) {
   const std::lock_guard lock(mutex_);
-  if (!passing) publish_failure_ = error;
-  return !passing || abandoned_;
-}
-
-asio::awaitable<void> Streamer::publish_until_accepted(queue::Payload payload,
-                                                       std::uint64_t samples) {
-  constexpr milliseconds kFirstPause{5};
-  constexpr milliseconds kLongestPauseFull{50};  // so that a full queue never runs dry
-  constexpr milliseconds kLongestPauseAway{2000};
-  thread_local std::minstd_rand jitter{std::random_device{}()};
-  asio::steady_timer timer(co_await asio::this_coro::executor);
-  for (milliseconds pause = kFirstPause;; pause *= 2) {
-    std::vector<queue::OutgoingMessage> messages(1);
-    messages.front().payload = payload;
-    const auto published = co_await queue_.publish(options_.topic, std::move(messages));
-    if (published) {
-      metering_->messages.Increment();
-      metering_->samples.Increment(static_cast<double>(samples));
-      const std::lock_guard lock(mutex_);
-      ++counts_.messages_published;
-      counts_.samples_published += samples;
-      co_return;
-    }
-    const Error& error = published.error();
-    if (give_up_on(error)) co_return;
-    metering_->refusals.Increment();
-    const bool away = error.code == ErrorCode::kUnavailable;
-    if (away) {
-      refusals_.log(LogLevel::kWarn, "queue client: publish refused, trying again",
-                    {{"reason", error.message}});
-    }
-    pause = std::min(pause, away ? kLongestPauseAway : kLongestPauseFull);
-    timer.expires_after(pause + milliseconds{jitter() % static_cast<unsigned>(pause.count())});
-    co_await timer.async_wait(asio::use_awaitable);
-  }
+  counts_.messages_published += messages;
+  counts_.samples_published += samples;
 }
 
 void Streamer::stop(milliseconds grace) {
   if (!thread_.joinable()) return;
   thread_.request_stop();
   thread_.join();
-  std::unique_lock lock(mutex_);
-  if (changed_.wait_for(lock, grace, [this] { return in_flight_ == 0; })) return;
-  observability::log_warn("streamer gave up messages that the queue did not accept in time",
-                          {{"messages", in_flight_}, {"grace", format_duration(grace)}});
-  abandoned_ = true;
-  changed_.wait(lock, [this] { return in_flight_ == 0; });
+  if (shared_) shared_->stop(grace);
+  std::size_t given_up = 0;
+  {
+    std::unique_lock lock(mutex_);
+    const auto is_done = [this] { return in_flight_ == 0; };
+    if (!changed_.wait_for(lock, grace, is_done)) given_up = in_flight_;
+    abandoned_ = true;
+    changed_.wait(lock, is_done);
+  }
+  if (given_up == 0) return;
+  observability::log_warn("streamer gave up publishing what the queue did not accept in time",
+                          {{"messages", given_up}, {"grace", format_duration(grace)}});
 }
 
 StreamerCounts Streamer::counts() const {

@@ -13,9 +13,11 @@
 #include <thread>
 
 #include "domain/batch_codec.h"
-#include "observability/log.h"
 #include "observability/metrics.h"
 #include "queue/message_queue.h"
+#include "services/streamer/message_publisher.h"
+#include "services/streamer/shared_streaming.h"
+#include "services/streamer/streamer_metering.h"
 #include "sources/source.h"
 
 namespace gpu_telemetry::services {
@@ -28,6 +30,15 @@ struct StreamerOptions {
   // Messages that may wait for the queue's answer at once. More hides the queue's latency; scrapes
   // of different messages may then be stored out of order, which storage does not mind.
   std::size_t publishes_in_flight = 128;
+
+  // Positive: the source is shared with other streamers, each of which reads some shards that the
+  // queue leases to it for so long; when it is not heard of, others take them over. A source that
+  // can be read only once is read as it is.
+  std::chrono::milliseconds shard_lease{0};
+  // Between two renewals of the leases; zero for a third of them, at most 2 s.
+  std::chrono::milliseconds shard_renewal{0};
+  // This streamer's name among those who share, which no other may have; empty: one is made.
+  std::string member;
 };
 
 // What a streamer has done so far.
@@ -38,7 +49,9 @@ struct StreamerCounts {
 
 // The source is read on a thread of its own; publishing runs on the executor. A queue that is full
 // or away slows the streamer down and loses nothing: each message is offered again, with growing
-// pauses, until it is accepted.
+// pauses, until it is accepted. How a shared source is streamed is said in shared_streaming.h; it
+// ends when every shard has, and until it is stopped the streamer stays a member, so that one that
+// comes late does not begin anew.
 class Streamer {
  public:
   // `queue`, `codec`, `metrics` and the executor's context outlive the streamer.
@@ -53,30 +66,27 @@ class Streamer {
   void start(std::function<void(Result<void>)> on_end = {});
 
   // Stops reading, then waits up to `grace` for messages that the queue has not accepted yet. Says
-  // in the log how many were given up. Idempotent.
+  // in the log how many were given up. Of a shared source nothing is: what was refused is left to
+  // others, and the shards are given back, unless `grace` is zero. Idempotent.
   void stop(std::chrono::milliseconds grace);
 
   StreamerCounts counts() const;
   const sources::SourceCounters& source_counters() const { return source_->counters(); }
 
  private:
-  struct Metering;
-
   void run(std::stop_token stop, const std::function<void(Result<void>)>& on_end);
   Result<void> stream(std::stop_token stop);
   void publish_in_background(queue::Payload payload, std::uint64_t samples);
-  boost::asio::awaitable<void> publish_until_accepted(queue::Payload payload,
-                                                      std::uint64_t samples);
-  bool give_up_on(const Error& error);
+  void count(std::uint64_t messages, std::uint64_t samples);
   void log_end(const Result<void>& ended) const;
 
   const StreamerOptions options_;
   const std::unique_ptr<sources::Source> source_;
-  queue::MessageQueue& queue_;
   const BatchCodec& codec_;
   const boost::asio::any_io_executor executor_;
-  const std::unique_ptr<Metering> metering_;
-  observability::LogLimiter refusals_;
+  StreamerMetering metering_;
+  MessagePublisher publisher_;
+  std::unique_ptr<SharedStreaming> shared_;  // null: the source is not shared
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

@@ -1,0 +1,76 @@
+#include "services/streamer/message_publisher.h"
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <random>
+#include <utility>
+
+namespace gpu_telemetry::services {
+namespace asio = boost::asio;
+using observability::LogLevel;
+using std::chrono::milliseconds;
+namespace {
+
+constexpr milliseconds kFirstPause{5};
+constexpr milliseconds kLongestPauseFull{50};  // so that a full queue never runs dry
+constexpr milliseconds kLongestPauseAway{2000};
+
+milliseconds with_jitter(milliseconds pause) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return pause + milliseconds{random() % static_cast<unsigned>(pause.count())};
+}
+
+}  // namespace
+
+MessagePublisher::MessagePublisher(std::string topic, queue::MessageQueue& queue,
+                                   StreamerMetering& metering)
+    : topic_(std::move(topic)), queue_(queue), metering_(metering) {}
+
+asio::awaitable<Result<void>> MessagePublisher::publish(Publication publication, GiveUp give_up) {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  std::optional<std::chrono::steady_clock::time_point> refused_since;
+  for (milliseconds pause = kFirstPause;; pause *= 2) {
+    std::vector<queue::OutgoingMessage> messages(publication.payloads.size());
+    for (std::size_t i = 0; i < messages.size(); ++i) messages[i].payload = publication.payloads[i];
+    auto progress = publication.progress;
+    const auto published =
+        co_await queue_.publish(topic_, std::move(messages), std::move(progress));
+    if (published) {
+      note_accepted(publication);
+      co_return Result<void>();
+    }
+    const Error error = published.error();
+    const bool away = error.code == ErrorCode::kUnavailable;
+    if (!away && error.code != ErrorCode::kFull) co_return error;
+    const auto now = std::chrono::steady_clock::now();
+    if (!refused_since) refused_since = now;
+    if (give_up(error, now - *refused_since)) co_return error;
+    note_refusal(error);
+    pause = std::min(pause, away ? kLongestPauseAway : kLongestPauseFull);
+    timer.expires_after(with_jitter(pause));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+void MessagePublisher::note_refusal(const Error& error) {
+  metering_.refusals.Increment();
+  if (error.code == ErrorCode::kUnavailable) {
+    refusals_.log(LogLevel::kWarn, "queue client: publish refused, trying again",
+                  {{"reason", error.message}});
+  } else {
+    refusals_.log(LogLevel::kInfo, "publish has to wait: the queue is full",
+                  {{"reason", error.message}});
+  }
+}
+
+void MessagePublisher::note_accepted(const Publication& publication) {
+  metering_.messages.Increment(static_cast<double>(publication.payloads.size()));
+  metering_.samples.Increment(static_cast<double>(publication.samples));
+  if (publication.payloads.empty() || published_.exchange(true)) return;
+  observability::log_info("publish: the queue has accepted the first messages",
+                          {{"topic", topic_}, {"messages", publication.payloads.size()}});
+}
+
+}  // namespace gpu_telemetry::services
