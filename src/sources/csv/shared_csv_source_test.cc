@@ -198,6 +198,46 @@ TEST_F(SharedCsvSourceTest, ReadersOfCompressedTextPublishEveryRowOnce) {
   EXPECT_EQ(board.published, expected);
 }
 
+// Rows, and between them anything that makes a scanner lose its way: quotes, torn lines, lines that
+// are longer than what it keeps.
+std::string damaged_text(std::mt19937& random) {
+  std::string text = "timestamp,metric_name,uuid,value,Hostname\n";
+  const int rows = 50 + static_cast<int>(random() % 300);
+  for (int i = 0; i < rows; ++i) {
+    text += time_text(i % 40) + ",metric_" + std::to_string(i) + "," +
+            uuid_of(static_cast<int>(random() % 10)) + "," + std::to_string(i) +
+            (random() % 3 == 0 ? ",\"no\nde\"\n" : ",node\n");
+    if (random() % 4 != 0) continue;
+    static constexpr std::string_view kPieces[] = {"\"", ",", "\n", "\r\n", "\"\"", "a", "1,2,3,4"};
+    for (auto pieces = random() % 8; pieces > 0; --pieces) text += kPieces[random() % 7];
+    if (random() % 40 == 0)
+      text += std::string(random() % 3'000'000, random() % 2 == 0 ? 'x' : ',');
+    if (random() % 2 == 0) text += "\n";
+  }
+  return text;
+}
+
+TEST_F(SharedCsvSourceTest, ReadersOfDamagedTextPublishWhatOneReaderWould) {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    write(damaged_text(random));
+    const auto expected = every_reading_once();
+    Board board;
+    for (int turn = 0; !board.finished(); ++turn) {
+      ASSERT_LT(turn, 2000);
+      auto source = another();
+      select(*source, board.selection(kAllShards), 1 + random() % 9);
+      for (auto windows = 1 + random() % 3; windows > 0; --windows) {
+        const Window window = next_window(*source);
+        if (window.ended) break;
+        board.accept(window);
+      }
+    }
+    EXPECT_EQ(board.published, expected);
+  }
+}
+
 TEST_F(SharedCsvSourceTest, AReaderThatGoesOnStampsLaterThanTheOneThatSettledBefore) {
   options_.timestamp_mode = TimestampMode::kNow;
   write(awkward_text(4, 600));
