@@ -36,6 +36,10 @@ const auto kTable = std::to_array<Option>({
      "Which part of the GPUs this streamer reads, of SHARD_COUNT", kServices},
     {"shard-count", "SHARD_COUNT", &S::shard_count, "1", "1..65536",
      "How many streamers share one source", kServices},
+    {"shard-lease", "SHARD_LEASE", &S::shard_lease, "15s", "duration",
+     "Without SHARD_INDEX and SHARD_COUNT streamers share a source through the queue; one that is "
+     "not heard of for so long loses its part to the others",
+     kStreamer},
     {"simulator-gpus", "SIMULATOR_GPUS", &S::simulator_gpus, "64", "1..100000",
      "GPUs in the simulated fleet", kFleet, "gpus", "", kSimulate},
     {"simulator-hosts", "SIMULATOR_HOSTS", &S::simulator_hosts, "8", "1..100000",

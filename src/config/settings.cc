@@ -213,6 +213,13 @@ Result<CommandLine> parse_settings(Command command, const std::vector<std::strin
                    " is not acceptable: expected less than SHARD_COUNT=" +
                    std::to_string(settings.shard_count));
   }
+  // Less than twice the second by which stamps may be ahead of the clock would let a successor
+  // stamp what it takes over earlier than it was stamped before.
+  if (settings.shard_lease < std::chrono::seconds{2} ||
+      settings.shard_lease > std::chrono::hours{1}) {
+    return invalid("SHARD_LEASE=" + format_duration(settings.shard_lease) +
+                   " is not acceptable: expected 2s to 1h");
+  }
   // Leases are extended every third of it; the queue extends none by more than a day.
   if (settings.visibility_timeout < std::chrono::seconds{1} ||
       settings.visibility_timeout > std::chrono::hours{24}) {

@@ -29,6 +29,7 @@ enum Command : std::uint32_t {
   kSimulate = 1U << 1,
   kStoreCheck = 1U << 2,
   kHealth = 1U << 3,
+  kStreamer = 1U << 4,
 };
 
 // Comments on the members are in the table (settings.cc), which also holds the defaults.
@@ -46,6 +47,7 @@ struct Settings {
   std::uint64_t streamer_batch_size = 0;
   std::uint64_t shard_index = 0;
   std::uint64_t shard_count = 0;
+  milliseconds shard_lease{};
   std::uint64_t simulator_gpus = 0;
   std::uint64_t simulator_hosts = 0;
   milliseconds simulator_interval{};

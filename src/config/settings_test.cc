@@ -109,6 +109,18 @@ TEST(Settings, AnExplicitCsvPathMeansTheCsvSource) {
   EXPECT_THAT(line.error().message, HasSubstr("contradicts"));
 }
 
+TEST(Settings, ALeaseOfShardsOutlastsHowFarStampsAreAhead) {
+  const auto line = parse({}, {}, kStreamer);
+  ASSERT_TRUE(line) << line.error();
+  EXPECT_EQ(line->settings.shard_lease, std::chrono::seconds{15});
+  EXPECT_TRUE(parse({"--shard-lease", "2s"}, {}, kStreamer));
+  for (const char* lease : {"1999ms", "2h"}) {
+    const auto refused = parse({}, {{"SHARD_LEASE", lease}}, kStreamer);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("2s to 1h"));
+  }
+}
+
 TEST(Settings, AShardMustBeOneOfTheCount) {
   const auto line = parse({"--shard-index", "2", "--shard-count", "2"});
   ASSERT_FALSE(line);

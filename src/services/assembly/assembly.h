@@ -17,6 +17,9 @@
 namespace gpu_telemetry::services {
 
 StreamerOptions streamer_options(const config::Settings& settings);
+// The same for a streamer whose source others read too: its shards are leased by the queue, unless
+// SHARD_INDEX or SHARD_COUNT give it a fixed part.
+StreamerOptions shared_streamer_options(const config::Settings& settings);
 CollectorOptions collector_options(const config::Settings& settings);
 
 // The source of SOURCE. Errors: of the source, saying which setting chooses another one.

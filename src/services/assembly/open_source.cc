@@ -55,6 +55,13 @@ StreamerOptions streamer_options(const config::Settings& settings) {
   return options;
 }
 
+StreamerOptions shared_streamer_options(const config::Settings& settings) {
+  StreamerOptions options = streamer_options(settings);
+  const bool has_fixed_part = settings.is_given("SHARD_INDEX") || settings.is_given("SHARD_COUNT");
+  if (!has_fixed_part) options.shard_lease = settings.shard_lease;
+  return options;
+}
+
 CollectorOptions collector_options(const config::Settings& settings) {
   CollectorOptions options;
   options.topic = settings.queue_topic;
