@@ -1,5 +1,6 @@
 #include "services/api_gateway/answer.h"
 
+#include <charconv>
 #include <cmath>
 
 #include "services/api_gateway/json.h"
@@ -44,6 +45,36 @@ void append_seconds_member(std::string& out, std::string_view name, Milliseconds
 
 void separate(std::string& out) {
   if (out.back() != '[') out += ',';
+}
+
+void append_series_members(std::string& out, std::span<const std::int64_t> times,
+                           std::span<const double> values) {
+  constexpr std::size_t kTimeMaxSize = 21;  // with a comma
+  json::append_key(out, "times");
+  std::size_t before = out.size();
+  out.resize(before + 2 + times.size() * kTimeMaxSize);
+  char* at = out.data() + before;
+  *at++ = '[';
+  for (const std::int64_t time : times) {
+    at = std::to_chars(at, at + kTimeMaxSize, time).ptr;
+    *at++ = ',';
+  }
+  if (!times.empty()) --at;
+  *at++ = ']';
+  out.resize(static_cast<std::size_t>(at - out.data()));
+
+  json::append_key(out, "values");
+  before = out.size();
+  out.resize(before + 2 + values.size() * (json::kNumberMaxSize + 1));
+  at = out.data() + before;
+  *at++ = '[';
+  for (const double value : values) {
+    at = json::put_number(at, value);
+    *at++ = ',';
+  }
+  if (!values.empty()) --at;
+  *at++ = ']';
+  out.resize(static_cast<std::size_t>(at - out.data()));
 }
 
 void append_freshness(std::string& out, const Freshness& freshness) {

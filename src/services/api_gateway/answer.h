@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,10 @@ void append_time_member(std::string& out, std::string_view name, Timestamp time)
 void append_seconds_member(std::string& out, std::string_view name, Milliseconds duration);
 // Appends a comma unless an array has just begun.
 void separate(std::string& out);
+
+// `times` and `values`: Unix milliseconds and as many numbers.
+void append_series_members(std::string& out, std::span<const std::int64_t> times,
+                           std::span<const double> values);
 
 // `state`, `age_seconds` and `scrape_interval_seconds`.
 void append_freshness(std::string& out, const Freshness& freshness);

@@ -10,6 +10,7 @@
 
 #include <boost/json.hpp>
 #include <cmath>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
@@ -162,6 +163,17 @@ class ApiContract : public ::testing::TestWithParam<ApiStoreFactory> {
     return all;
   }
   static std::string text(const json_lib::value& value) { return json_lib::serialize(value); }
+  // A list of numbers, in the shortest form: "[1.5,2]".
+  static std::string numbers(const json_lib::value& list) {
+    std::string all = "[";
+    for (const auto& each : list.as_array()) {
+      if (all.size() > 1) all += ',';
+      char number[32];
+      std::snprintf(number, sizeof number, "%.12g", each.to_number<double>());
+      all += number;
+    }
+    return all + "]";
+  }
   // Any JSON number.
   static double number(const json_lib::value& value) { return value.to_number<double>(); }
 

@@ -39,8 +39,9 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
                                          gateway->readers_, gateway->busy_readers_,
                                          options.readers + options.max_waiting});
   http::Router router;
-  for (const auto add : {add_health_routes, add_gpu_routes, add_latest_routes, add_telemetry_routes,
-                         add_catalogue_routes, add_fleet_latest_routes}) {
+  for (const auto add :
+       {add_health_routes, add_gpu_routes, add_latest_routes, add_telemetry_routes,
+        add_catalogue_routes, add_fleet_latest_routes, add_fleet_telemetry_routes}) {
     if (auto added = add(router, *gateway->context_); !added) return added.error();
   }
   http::Route index;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "services/api_gateway/telemetry_answer.h"
+#include "services/api_gateway/telemetry_body.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -52,57 +52,38 @@ class HourCursor final : public storage::SampleCursor {
   bool done_ = false;
 };
 
-class HourRepository final : public storage::TelemetryRepository {
- public:
-  Result<std::unique_ptr<storage::SampleCursor>> query(const storage::SampleQuery&) override {
-    return std::unique_ptr<storage::SampleCursor>(new HourCursor);
-  }
-  Result<void> write(std::span<const storage::BatchToWrite>) override { return {}; }
-  Result<std::vector<storage::GpuBuckets>> aggregate(const storage::AggregateQuery&) override {
-    return std::vector<storage::GpuBuckets>();
-  }
-  Result<std::vector<storage::GroupSeries>> aggregate_groups(const storage::GroupQuery&) override {
-    return std::vector<storage::GroupSeries>();
-  }
-  Result<std::vector<double>> latest_values(const storage::LatestQuery&) override {
-    return std::vector<double>();
-  }
-  Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid>) override {
-    return std::vector<Milliseconds>();
-  }
-  Result<std::vector<storage::LatestSample>> latest(const GpuUuid&) override {
-    return std::vector<storage::LatestSample>();
-  }
-  Result<std::vector<storage::MetricPresence>> metrics_of(const GpuUuid&) override {
-    return std::vector<storage::MetricPresence>();
-  }
-  Result<void> check_health() override { return {}; }
-};
-
-std::string answer() {
-  HourRepository repository;
-  storage::SampleQuery query;
-  query.limit = 10'000;
-  auto open = TelemetryAnswer::open(repository, query, 1);
+std::string answer(TelemetryShape shape) {
+  TelemetrySamples samples;
+  samples.cursor = std::make_unique<HourCursor>();
+  samples.limit = 10'000;
+  const auto open = make_telemetry_body(shape, std::move(samples));
   std::string body;
-  if (!(*open)->write(body, SIZE_MAX / 2)) std::abort();
+  if (!open->write(body, SIZE_MAX / 2)) std::abort();
   return body;
 }
 
-void BM_JsonOfOneHour(benchmark::State& state) {
+void measure(benchmark::State& state, TelemetryShape shape) {
   std::size_t bytes = 0;
   for (auto _ : state) {
-    const std::string body = answer();
+    const std::string body = answer(shape);
     bytes += body.size();
     benchmark::DoNotOptimize(body.data());
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(bytes));
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(one_hour().size()));
 }
-BENCHMARK(BM_JsonOfOneHour);
+
+void BM_PointsOfOneHour(benchmark::State& state) { measure(state, TelemetryShape::kPoints); }
+BENCHMARK(BM_PointsOfOneHour);
+
+void BM_SeriesOfOneHour(benchmark::State& state) { measure(state, TelemetryShape::kSeries); }
+BENCHMARK(BM_SeriesOfOneHour);
+
+void BM_CsvOfOneHour(benchmark::State& state) { measure(state, TelemetryShape::kCsv); }
+BENCHMARK(BM_CsvOfOneHour);
 
 void BM_CopyOfTheSameBytes(benchmark::State& state) {
-  const std::string body = answer();
+  const std::string body = answer(TelemetryShape::kPoints);
   for (auto _ : state) {
     std::string copy(body);
     benchmark::DoNotOptimize(copy.data());

@@ -1,0 +1,252 @@
+#include "services/api_gateway/telemetry_body.h"
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "services/api_gateway/answer.h"
+#include "services/api_gateway/json.h"
+#include "services/api_gateway/page_cursor.h"
+
+namespace gpu_telemetry::services {
+namespace {
+
+using storage::StoredSample;
+
+// The samples of a page, block by block.
+class Page {
+ public:
+  explicit Page(TelemetrySamples samples) : samples_(std::move(samples)) {}
+
+  // The next samples, at most `most`; empty at the page's end.
+  Result<std::span<const StoredSample>> take(std::size_t most) {
+    if (block_.empty()) {
+      auto next = samples_.cursor->next();
+      if (!next) return next.error();
+      block_ = *next;
+    }
+    std::uint64_t wanted = std::min(block_.size(), most);
+    if (samples_.limit != 0) wanted = std::min(wanted, samples_.limit - count_);
+    const auto taken = block_.first(static_cast<std::size_t>(wanted));
+    block_ = block_.subspan(taken.size());
+    count_ += taken.size();
+    if (!taken.empty()) last_ = taken.back();
+    return taken;
+  }
+
+  std::uint64_t count() const { return count_; }
+  std::span<const std::string> metrics() const { return samples_.cursor->metric_names(); }
+  std::string uuid() const { return samples_.gpu.to_string(); }
+  std::string unit(std::string_view metric) const {
+    return samples_.unit ? samples_.unit(metric) : std::string(unit_of(metric));
+  }
+  // After the end: where the next page begins, or nothing.
+  std::string next_cursor() const {
+    if (block_.empty()) return {};
+    return encode_cursor(samples_.question, {last_.timestamp, metrics()[last_.metric]});
+  }
+
+ private:
+  TelemetrySamples samples_;
+  std::span<const StoredSample> block_;  // what is left of the cursor's last one
+  std::uint64_t count_ = 0;
+  StoredSample last_;
+};
+
+// Text for each sample: what comes before its value, by metric, and after it, by time. Which of the
+// two has the time is the shape's: `{"metric_name":"m","value":1,"timestamp":"t"}` or `t,uuid,m,1`.
+struct RowForm {
+  std::string begin;      // of the body
+  std::string separator;  // between rows
+  bool time_first = false;
+  std::string time_begin;  // around a time
+  std::string time_end;
+  std::vector<std::string> heads;  // by metric; right before the value
+  std::string tail;                // after the value
+};
+
+RowForm json_form(const Page& page) {
+  RowForm form;
+  form.begin = "{";
+  json::append_member(form.begin, "gpu_uuid", page.uuid());
+  form.begin += ",\"telemetry\":[";
+  form.separator = ",";
+  for (const std::string& name : page.metrics()) {
+    std::string& head = form.heads.emplace_back("{");
+    json::append_member(head, "metric_name", name);
+    head += ",\"value\":";
+  }
+  form.time_begin = ",\"timestamp\":\"";
+  form.time_end = "\"}";
+  return form;
+}
+
+RowForm csv_form(const Page& page) {
+  RowForm form;
+  form.begin = "timestamp,gpu_uuid,metric_name,value\r\n";
+  form.time_first = true;
+  for (const std::string& name : page.metrics()) {
+    form.heads.push_back("," + page.uuid() + "," + name + ",");
+  }
+  form.tail = "\r\n";
+  return form;
+}
+
+RowForm ndjson_form(const Page& page) {
+  RowForm form;
+  form.time_first = true;
+  form.time_begin = "{\"timestamp\":\"";
+  for (const std::string& name : page.metrics()) {
+    std::string head = "\",";
+    json::append_string(head, "gpu_uuid");
+    head += ':';
+    json::append_string(head, page.uuid());
+    json::append_member(head, "metric_name", name);
+    form.heads.push_back(head + ",\"value\":");
+  }
+  form.tail = "}\n";
+  return form;
+}
+
+class Rows final : public TelemetryBody {
+ public:
+  Rows(TelemetryShape shape, TelemetrySamples samples)
+      : is_json_(shape == TelemetryShape::kPoints), page_(std::move(samples)) {
+    form_ = shape == TelemetryShape::kPoints ? json_form(page_)
+            : shape == TelemetryShape::kCsv  ? csv_form(page_)
+                                             : ndjson_form(page_);
+    std::size_t longest_head = 0;
+    for (const std::string& head : form_.heads) longest_head = std::max(longest_head, head.size());
+    longest_ = form_.separator.size() + form_.time_begin.size() + kRfc3339MaxSize +
+               form_.time_end.size() + longest_head + json::kNumberMaxSize + form_.tail.size();
+  }
+
+  Result<bool> write(std::string& out, std::size_t size) override {
+    if (!begun_) out += form_.begin;
+    begun_ = true;
+    const std::size_t enough = out.size() + size;
+    while (out.size() < enough) {
+      const auto samples = page_.take((enough - out.size()) / longest_ + 1);
+      if (!samples) return samples.error();
+      if (samples->empty()) {
+        append_end(out);
+        return true;
+      }
+      append(out, *samples);
+    }
+    return false;
+  }
+
+ private:
+  void format_time(Timestamp time) {
+    char text[kRfc3339MaxSize];
+    time_ = time;
+    time_text_ = form_.time_begin;
+    time_text_.append(text, static_cast<std::size_t>(format_rfc3339_to(text, time) - text));
+    time_text_ += form_.time_end;
+  }
+
+  // Writes into room made beforehand, a piece at a time: the checks and counts of appending to a
+  // string cost several times what the characters cost.
+  void append(std::string& out, std::span<const StoredSample> samples) {
+    const std::size_t before = out.size();
+    out.resize(before + samples.size() * longest_);
+    char* at = out.data() + before;
+    const auto put = [&at](const std::string& text) {
+      at = std::copy_n(text.data(), text.size(), at);
+    };
+    for (const StoredSample& sample : samples) {
+      if (time_text_.empty() || sample.timestamp != time_) format_time(sample.timestamp);
+      if (any_) put(form_.separator);
+      any_ = true;
+      if (form_.time_first) put(time_text_);
+      put(form_.heads[sample.metric]);
+      at = json::put_number(at, sample.value);
+      if (!form_.time_first) put(time_text_);
+      put(form_.tail);
+    }
+    out.resize(static_cast<std::size_t>(at - out.data()));
+  }
+
+  void append_end(std::string& out) {
+    next_cursor_ = page_.next_cursor();
+    if (!is_json_) return;
+    out += ']';
+    append_count_member(out, "count", page_.count());
+    if (!next_cursor_.empty()) json::append_member(out, "next_cursor", next_cursor_);
+    out += '}';
+  }
+
+  const bool is_json_;
+  Page page_;
+  RowForm form_;
+  std::size_t longest_ = 0;  // of a row
+  bool begun_ = false;
+  bool any_ = false;
+  Timestamp time_;  // whose text is in time_text_
+  std::string time_text_;
+};
+
+// Gathers the whole page first: a metric's times stand apart from the others'.
+class Series final : public TelemetryBody {
+ public:
+  explicit Series(TelemetrySamples samples) : page_(std::move(samples)) {
+    columns_.resize(page_.metrics().size());
+  }
+
+  Result<bool> write(std::string& out, std::size_t) override {
+    while (true) {
+      const auto samples = page_.take(SIZE_MAX);
+      if (!samples) return samples.error();
+      if (samples->empty()) break;
+      for (const StoredSample& sample : *samples) {
+        Column& column = columns_[sample.metric];
+        column.times.push_back(unix_milliseconds(sample.timestamp));
+        column.values.push_back(sample.value);
+      }
+    }
+    next_cursor_ = page_.next_cursor();
+    append_document(out);
+    return true;
+  }
+
+ private:
+  struct Column {
+    std::vector<std::int64_t> times;
+    std::vector<double> values;
+  };
+
+  void append_document(std::string& out) const {
+    out += '{';
+    json::append_member(out, "gpu_uuid", page_.uuid());
+    json::append_key(out, "series");
+    out += '[';
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (columns_[i].times.empty()) continue;
+      const std::string& metric = page_.metrics()[i];
+      separate(out);
+      out += '{';
+      json::append_member(out, "metric_name", metric);
+      json::append_member(out, "unit", page_.unit(metric));
+      json::append_member(out, "kind", kind_of(metric));
+      append_series_members(out, columns_[i].times, columns_[i].values);
+      out += '}';
+    }
+    out += ']';
+    append_count_member(out, "count", page_.count());
+    if (!next_cursor_.empty()) json::append_member(out, "next_cursor", next_cursor_);
+    out += '}';
+  }
+
+  Page page_;
+  std::vector<Column> columns_;  // by metric
+};
+
+}  // namespace
+
+std::unique_ptr<TelemetryBody> make_telemetry_body(TelemetryShape shape, TelemetrySamples samples) {
+  if (shape == TelemetryShape::kSeries) return std::make_unique<Series>(std::move(samples));
+  return std::make_unique<Rows>(shape, std::move(samples));
+}
+
+}  // namespace gpu_telemetry::services
