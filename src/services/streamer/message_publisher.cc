@@ -14,8 +14,11 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kFirstPause{5};
-constexpr milliseconds kLongestPauseFull{50};  // so that a full queue never runs dry
+// So that a full queue never runs dry. A service's Retry-After says 1 s at least, because HTTP has
+// nothing less, and a small queue would be empty by then.
+constexpr milliseconds kLongestPauseFull{50};
 constexpr milliseconds kLongestPauseAway{2000};
+constexpr milliseconds kPieceOfPause{100};
 
 milliseconds with_jitter(milliseconds pause) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -49,8 +52,13 @@ asio::awaitable<Result<void>> MessagePublisher::publish(Publication publication,
     if (give_up(error, now - *refused_since)) co_return error;
     note_refusal(error);
     pause = std::min(pause, away ? kLongestPauseAway : kLongestPauseFull);
-    timer.expires_after(with_jitter(pause));
-    co_await timer.async_wait(asio::use_awaitable);
+    // In pieces, so that who wants them no more need not wait for the end of a long pause.
+    for (milliseconds left = with_jitter(pause); left > milliseconds{0}; left -= kPieceOfPause) {
+      timer.expires_after(std::min(left, kPieceOfPause));
+      co_await timer.async_wait(asio::use_awaitable);
+      const auto refused_for = std::chrono::steady_clock::now() - *refused_since;
+      if (left > kPieceOfPause && give_up(error, refused_for)) co_return error;
+    }
   }
 }
 

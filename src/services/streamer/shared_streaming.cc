@@ -20,7 +20,11 @@ constexpr std::size_t kMaxMessages = 2'048;
 // at all, however empty it gets.
 constexpr std::chrono::seconds kPatienceWithFullQueue{1};
 constexpr std::size_t kShrinkBy = 8;
-constexpr std::size_t kSmoothPublishesToGrow = 100;
+// The first window has few messages, because nobody knows how many the queue has room for; it
+// doubles with each publish that is not refused. After the queue was found to be small, only after
+// many.
+constexpr std::size_t kFirstMessages = 4;
+constexpr std::size_t kSmoothPublishesAfterShrinking = 100;
 // How long a stamp may be ahead of the clock, and some more.
 constexpr milliseconds kLongestSettling{1'500};
 constexpr milliseconds kSettlingStep{20};
@@ -48,7 +52,7 @@ SharedStreaming::SharedStreaming(SharedStreamingOptions options, sources::Source
       publisher_(options_.membership.topic, queue, metering),
       shard_metering_(metrics),
       full_window_(window_rows(options_.batch_rows, options_.interval)),
-      window_rows_(full_window_) {}
+      window_rows_(std::min(full_window_, kFirstMessages * options_.batch_rows)) {}
 
 SharedStreaming::~SharedStreaming() { stop(milliseconds{0}); }
 
@@ -219,9 +223,10 @@ void SharedStreaming::adapt_window(const Result<void>& published) {
   smooth_publishes_ = refused ? 0 : smooth_publishes_ + 1;
   if (too_large) {
     window_rows_ = std::max(options_.batch_rows, window_rows_ / kShrinkBy);
+    smooth_publishes_to_grow_ = kSmoothPublishesAfterShrinking;
     observability::log_info("publish: the queue stays full, trying fewer messages at once",
                             {{"rows", window_rows_}});
-  } else if (smooth_publishes_ >= kSmoothPublishesToGrow && window_rows_ < full_window_) {
+  } else if (smooth_publishes_ >= smooth_publishes_to_grow_ && window_rows_ < full_window_) {
     window_rows_ = std::min(full_window_, 2 * window_rows_);
     smooth_publishes_ = 0;
   } else {

@@ -100,6 +100,7 @@ class SharedStreaming {
   TelemetryBatch batch_;
   std::size_t window_rows_;
   std::size_t smooth_publishes_ = 0;  // in a row, that were not refused
+  std::size_t smooth_publishes_to_grow_ = 1;
 
   std::mutex mutex_;
   std::condition_variable_any changed_;
