@@ -91,7 +91,7 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
   Result<std::vector<storage::GroupSeries>> aggregate_groups(const storage::GroupQuery&) override {
     return unused();
   }
-  Result<std::vector<double>> latest_values(const storage::LatestQuery&) override {
+  Result<storage::LatestTable> latest_values(const storage::LatestQuery&) override {
     return unused();
   }
   Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) override {

@@ -147,6 +147,12 @@ struct LatestQuery {
   std::vector<Place> gpus;
 };
 
+// Row after row, one for each place of the query, with a cell for each of its metrics.
+struct LatestTable {
+  std::vector<double> values;    // NaN where there is none
+  std::vector<Timestamp> times;  // of the values; Timestamp::min() where there is none
+};
+
 // One metric that a GPU has samples of.
 struct MetricPresence {
   std::string metric;
@@ -182,9 +188,7 @@ class TelemetryRepository {
   // by ascending group. Errors: as aggregate.
   virtual Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) = 0;
 
-  // Row after row, one for each place of the query, with a value for each of its metrics; NaN where
-  // there is none.
-  virtual Result<std::vector<double>> latest_values(const LatestQuery& query) = 0;
+  virtual Result<LatestTable> latest_values(const LatestQuery& query) = 0;
 
   // How often each GPU is scraped: the median of the gaps between the newest samples (up to 16) of
   // a metric that it has been reporting lately. Zero when there are fewer than two. In the order of

@@ -550,15 +550,21 @@ TEST_P(FleetContract, TheNewestValuesOfManyGpusComeAsOneTable) {
     const auto values = repository().latest_values(query);
     EXPECT_TRUE(values) << values.error();
     if (!values) return text;
-    EXPECT_EQ(values->size(), query.gpus.size() * query.metrics.size());
-    for (std::size_t i = 0; i < values->size(); ++i) {
+    EXPECT_EQ(values->values.size(), query.gpus.size() * query.metrics.size());
+    EXPECT_EQ(values->times.size(), values->values.size());
+    for (std::size_t i = 0; i < values->values.size(); ++i) {
       if (i > 0) text += i % query.metrics.size() == 0 ? " | " : " ";
-      text += std::isnan((*values)[i]) ? "-" : std::to_string(static_cast<int>((*values)[i]));
+      text +=
+          std::isnan(values->values[i]) ? "-" : std::to_string(static_cast<int>(values->values[i]));
     }
     return text;
   };
   in_every_state([&] {
     EXPECT_EQ(table(), "8 - - | 7 4 - | - 3 - | 2 6 - | - - -");
+    const auto times = repository().latest_values(query)->times;
+    EXPECT_EQ(times[0], at(9'000));
+    EXPECT_EQ(times[1], Timestamp::min());
+    EXPECT_EQ(times[10], at(10'000));
     for (auto& place : query.gpus) place.since = at(9'000);
     EXPECT_EQ(table(), "8 - - | - - - | - - - | - 6 - | - - -");
     for (auto& place : query.gpus) place.since = at(0);

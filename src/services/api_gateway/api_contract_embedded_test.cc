@@ -1,5 +1,6 @@
 // The API over the embedded store.
 #include "services/api_gateway/gpu_contract_test.h"
+#include "services/api_gateway/pipeline_contract_test.h"
 #include "services/api_gateway/telemetry_contract_test.h"
 #include "storage/embedded/store_fixture.h"
 
@@ -25,10 +26,13 @@ class EmbeddedApiStore final : public ApiStore {
   std::unique_ptr<storage::embedded::EmbeddedStore> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Embedded, ApiContract,
-                         ::testing::Values(ApiStoreFactory{
-                             "Store", [] { return std::make_unique<EmbeddedApiStore>(); }}),
-                         [](const auto& instance) { return instance.param.name; });
+const auto kStore = ::testing::Values(
+    ApiStoreFactory{"Store", [] { return std::make_unique<EmbeddedApiStore>(); }});
+const auto kName = [](const auto& instance) { return instance.param.name; };
+
+INSTANTIATE_TEST_SUITE_P(Embedded, ApiContract, kStore, kName);
+INSTANTIATE_TEST_SUITE_P(Embedded, PipelineContract, kStore, kName);
+INSTANTIATE_TEST_SUITE_P(Embedded, StreamContract, kStore, kName);
 
 }  // namespace
 }  // namespace gpu_telemetry::services

@@ -1,5 +1,6 @@
 // The API over MongoDB.
 #include "services/api_gateway/gpu_contract_test.h"
+#include "services/api_gateway/pipeline_contract_test.h"
 #include "services/api_gateway/telemetry_contract_test.h"
 #include "storage/mongodb/test_store.h"
 
@@ -15,10 +16,13 @@ class MongodbApiStore final : public ApiStore {
   const std::unique_ptr<storage::mongodb::TestStore> store_ = storage::mongodb::make_test_store();
 };
 
-INSTANTIATE_TEST_SUITE_P(Mongodb, ApiContract,
-                         ::testing::Values(ApiStoreFactory{
-                             "Store", [] { return std::make_unique<MongodbApiStore>(); }}),
-                         [](const auto& instance) { return instance.param.name; });
+const auto kStore =
+    ::testing::Values(ApiStoreFactory{"Store", [] { return std::make_unique<MongodbApiStore>(); }});
+const auto kName = [](const auto& instance) { return instance.param.name; };
+
+INSTANTIATE_TEST_SUITE_P(Mongodb, ApiContract, kStore, kName);
+INSTANTIATE_TEST_SUITE_P(Mongodb, PipelineContract, kStore, kName);
+INSTANTIATE_TEST_SUITE_P(Mongodb, StreamContract, kStore, kName);
 
 }  // namespace
 }  // namespace gpu_telemetry::services

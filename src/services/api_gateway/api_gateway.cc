@@ -1,5 +1,7 @@
 #include "services/api_gateway/api_gateway.h"
 
+#include <map>
+
 #include "observability/build_info.h"
 #include "services/api_gateway/json.h"
 #include "services/api_gateway/routes.h"
@@ -25,6 +27,32 @@ std::string index_document(const http::Router& router) {
   return body;
 }
 
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+}
+
+// Without tokens anybody who reaches the port may do what it answers.
+bool may_change(const ApiGatewayOptions& options) {
+  return options.front_door.tokens != nullptr || is_loopback(options.server.host);
+}
+
+// The same routes with the door before them.
+Result<http::Router> guard(const http::Router& router, FrontDoor& door) {
+  http::Router guarded;
+  std::map<std::string, std::string> methods;  // by pattern
+  for (const http::Route& route : router.routes()) {
+    std::string& list = methods[route.pattern];
+    if (!list.empty()) list += ", ";
+    list += http::to_string(route.method);
+    if (auto added = guarded.add(door.guard(route)); !added) return added.error();
+  }
+  if (!door.has_cors()) return guarded;
+  for (const auto& [pattern, list] : methods) {
+    if (auto added = guarded.add(door.preflight(pattern, list)); !added) return added.error();
+  }
+  return guarded;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options,
@@ -33,15 +61,16 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
                                                        const Clock& clock,
                                                        observability::Health& health,
                                                        observability::Metrics& metrics) {
-  std::unique_ptr<ApiGateway> gateway(new ApiGateway(options.readers, telemetry, clock));
-  gateway->context_.reset(new ApiContext{telemetry, gpus, gateway->intervals_, clock, health,
-                                         metrics, std::move(options.before_metrics),
-                                         gateway->readers_, gateway->busy_readers_,
-                                         options.readers + options.max_waiting});
+  std::unique_ptr<ApiGateway> gateway(new ApiGateway(options, telemetry, gpus, clock));
+  gateway->context_.reset(
+      new ApiContext{telemetry, gpus, gateway->intervals_, gateway->tail_, options.pipeline,
+                     gateway->pipeline_history_, may_change(options), clock, health, metrics,
+                     std::move(options.before_metrics), gateway->readers_, gateway->busy_readers_,
+                     options.readers + options.max_waiting});
   http::Router router;
-  for (const auto add :
-       {add_health_routes, add_gpu_routes, add_latest_routes, add_telemetry_routes,
-        add_catalogue_routes, add_fleet_latest_routes, add_fleet_telemetry_routes}) {
+  for (const auto add : {add_health_routes, add_gpu_routes, add_latest_routes, add_telemetry_routes,
+                         add_catalogue_routes, add_fleet_latest_routes, add_fleet_telemetry_routes,
+                         add_pipeline_routes, add_stream_routes}) {
     if (auto added = add(router, *gateway->context_); !added) return added.error();
   }
   http::Route index;
@@ -56,7 +85,9 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
   if (auto added = router.add(std::move(index)); !added) return added.error();
 
   options.server.metrics = &metrics;
-  auto server = http::Server::listen(std::move(options.server), std::move(router));
+  auto guarded = guard(router, gateway->front_door_);
+  if (!guarded) return guarded.error();
+  auto server = http::Server::listen(std::move(options.server), std::move(*guarded));
   if (!server) return server.error();
   gateway->server_ = std::move(*server);
   return gateway;

@@ -6,17 +6,33 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "domain/clock.h"
 #include "domain/result.h"
 #include "http/server.h"
 #include "observability/health.h"
 #include "observability/metrics.h"
+#include "queue/message_queue.h"
 #include "services/api_gateway/freshness.h"
+#include "services/api_gateway/front_door.h"
+#include "services/api_gateway/live_tail.h"
+#include "services/api_gateway/pipeline_rates.h"
 #include "storage/gpu_repository.h"
 #include "storage/telemetry_repository.h"
 
 namespace gpu_telemetry::services {
+
+// What the gateway shows of the way from the streamers to storage.
+struct PipelineOptions {
+  std::shared_ptr<queue::MessageQueue> queue;  // null: none is configured
+  // Whose dead letters and consumers are meant when nothing is said.
+  std::string topic = "telemetry";
+  std::string consumer_group = "collectors";
+  // How many samples this process has stored; empty: it does not store.
+  std::function<std::optional<std::uint64_t>()> samples_stored;
+};
 
 struct ApiGatewayOptions {
   http::ServerOptions server;
@@ -24,6 +40,10 @@ struct ApiGatewayOptions {
   unsigned readers = 4;
   // Questions that may wait for a reader; past them the answer is 503.
   unsigned max_waiting = 256;
+  FrontDoorOptions front_door;
+  PipelineOptions pipeline;
+  // How often storage is looked at for those who read the live tail.
+  std::chrono::milliseconds tail_interval = std::chrono::seconds{1};
   // Awaited before the text of /metrics is made; may be empty.
   std::function<boost::asio::awaitable<void>()> before_metrics;
 };
@@ -33,6 +53,10 @@ struct ApiContext {
   storage::TelemetryRepository& telemetry;
   storage::GpuRepository& gpus;
   ScrapeIntervals& intervals;
+  LiveTail& tail;
+  PipelineOptions pipeline;
+  PipelineHistory& pipeline_history;
+  bool may_change = false;  // whether what changes something is answered at all
   const Clock& clock;
   observability::Health& health;
   observability::Metrics& metrics;
@@ -59,12 +83,19 @@ class ApiGateway {
   void stop(std::chrono::milliseconds grace) { server_->stop(grace); }
 
  private:
-  ApiGateway(unsigned readers, storage::TelemetryRepository& telemetry, const Clock& clock)
-      : intervals_(telemetry, clock), readers_(readers) {}
+  ApiGateway(const ApiGatewayOptions& options, storage::TelemetryRepository& telemetry,
+             storage::GpuRepository& gpus, const Clock& clock)
+      : intervals_(telemetry, clock),
+        tail_(telemetry, gpus, clock, options.tail_interval),
+        readers_(options.readers),
+        front_door_(options.front_door, clock, readers_) {}
 
   ScrapeIntervals intervals_;
+  PipelineHistory pipeline_history_;
+  LiveTail tail_;
   boost::asio::thread_pool readers_;
   std::atomic<unsigned> busy_readers_{0};
+  FrontDoor front_door_;
   std::unique_ptr<ApiContext> context_;
   std::unique_ptr<http::Server> server_;
 };

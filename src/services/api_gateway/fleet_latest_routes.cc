@@ -76,8 +76,8 @@ Result<std::string> answer_latest(ApiContext& context, const LatestQuestion& que
   for (const FleetGpu& gpu : *fleet) {
     query.gpus.push_back({gpu.record.gpu.uuid, now - gpu.freshness.gone_after});
   }
-  const auto values = context.telemetry.latest_values(query);
-  if (!values) return values.error();
+  const auto latest = context.telemetry.latest_values(query);
+  if (!latest) return latest.error();
   std::string body = "{";
   constexpr std::size_t kGpuSize = 320;  // about
   body.reserve(fleet->size() * (kGpuSize + 8 * question.metrics.size()) + 1000);
@@ -93,7 +93,7 @@ Result<std::string> answer_latest(ApiContext& context, const LatestQuestion& que
   body += '[';
   for (std::size_t i = 0; i < fleet->size(); ++i) {
     const std::size_t width = question.metrics.size();
-    append_fleet_gpu(body, (*fleet)[i], std::span(*values).subspan(i * width, width));
+    append_fleet_gpu(body, (*fleet)[i], std::span(latest->values).subspan(i * width, width));
   }
   body += ']';
   append_count_member(body, "total", fleet->size());
@@ -220,11 +220,11 @@ Result<std::string> answer_summary(ApiContext& context, const FleetFilter& filte
     live.push_back(&gpu);
     query.gpus.push_back({gpu.record.gpu.uuid, now - gpu.freshness.stale_after});
   }
-  const auto values = context.telemetry.latest_values(query);
-  if (!values) return values.error();
+  const auto latest = context.telemetry.latest_values(query);
+  if (!latest) return latest.error();
   const std::size_t width = query.metrics.size();
   for (std::size_t i = 0; i < live.size(); ++i) {
-    summary.add(*live[i], std::span(*values).subspan(i * width, width));
+    summary.add(*live[i], std::span(latest->values).subspan(i * width, width));
   }
   return summary_document(summary, fleet->size(), now);
 }

@@ -16,6 +16,8 @@ Result<void> add_telemetry_routes(http::Router& router, ApiContext& context);
 Result<void> add_catalogue_routes(http::Router& router, ApiContext& context);
 Result<void> add_fleet_latest_routes(http::Router& router, ApiContext& context);
 Result<void> add_fleet_telemetry_routes(http::Router& router, ApiContext& context);
+Result<void> add_pipeline_routes(http::Router& router, ApiContext& context);
+Result<void> add_stream_routes(http::Router& router, ApiContext& context);
 
 // The value of a Link header (RFC 8288): the same question, from `cursor` on.
 std::string link_to_next(const http::Request& request, std::string_view cursor);

@@ -28,7 +28,7 @@ class NewestValues {
     found_.resize(query.gpus.size() * metrics_.size());
   }
 
-  Result<std::vector<double>> find() {
+  Result<LatestTable> find() {
     look_into_heads();
     std::int64_t since = kMaxTime;
     for (const LatestQuery::Place& place : query_.gpus) {
@@ -79,8 +79,11 @@ class NewestValues {
     }
   }
 
-  Result<std::vector<double>> values() {
-    std::vector<double> values(found_.size(), std::numeric_limits<double>::quiet_NaN());
+  Result<LatestTable> values() {
+    constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+    LatestTable table;
+    table.values.resize(found_.size(), kNothing);
+    table.times.resize(found_.size(), Timestamp::min());
     Samples sample;
     for (std::size_t i = 0; i < query_.gpus.size(); ++i) {
       const std::int64_t since = unix_milliseconds(query_.gpus[i].since);
@@ -88,13 +91,11 @@ class NewestValues {
         const Found& found = cell(i, m);
         const std::int64_t time = found.newest.timestamp;
         if (time == kMinTime || time < since) continue;
-        double& value = values[i * metrics_.size() + m];
+        if (found.file != nullptr && time < found.file->shown_from(context_.cutoff)) continue;
+        double& value = table.values[i * metrics_.size() + m];
         value = found.newest.value;
+        table.times[i * metrics_.size() + m] = from_unix_milliseconds(time);
         if (found.file == nullptr) continue;
-        if (time < found.file->shown_from(context_.cutoff)) {
-          value = std::numeric_limits<double>::quiet_NaN();
-          continue;
-        }
         sample.clear();
         const auto read =
             found.file->reader().read(found.entry, time, time, sample.timestamps, sample.values);
@@ -105,7 +106,7 @@ class NewestValues {
         value = sample.values.front();
       }
     }
-    return values;
+    return table;
   }
 
   Found& cell(std::size_t gpu, std::size_t metric) {
@@ -152,8 +153,8 @@ Result<void> times_in_files(const ReadContext& context, const GpuUuid& gpu,
 
 }  // namespace
 
-Result<std::vector<double>> fleet_values(const ReadContext& context, const LatestQuery& query,
-                                         const DamageReport& report_damage) {
+Result<LatestTable> fleet_values(const ReadContext& context, const LatestQuery& query,
+                                 const DamageReport& report_damage) {
   return NewestValues(context, query, report_damage).find();
 }
 

@@ -12,8 +12,8 @@
 namespace gpu_telemetry::storage::embedded {
 
 // Contracts as TelemetryRepository::latest_values and scrape_intervals.
-Result<std::vector<double>> fleet_values(const ReadContext& context, const LatestQuery& query,
-                                         const DamageReport& report_damage);
+Result<LatestTable> fleet_values(const ReadContext& context, const LatestQuery& query,
+                                 const DamageReport& report_damage);
 Result<std::vector<Milliseconds>> fleet_intervals(const ReadContext& context,
                                                   std::span<const GpuUuid> gpus,
                                                   const DamageReport& report_damage);

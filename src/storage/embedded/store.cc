@@ -143,7 +143,7 @@ Result<std::vector<GroupSeries>> Store::aggregate_groups(const GroupQuery& query
   return group_series(read_context(), query, damage_report());
 }
 
-Result<std::vector<double>> Store::latest_values(const LatestQuery& query) {
+Result<LatestTable> Store::latest_values(const LatestQuery& query) {
   return fleet_values(read_context(), query, damage_report());
 }
 

@@ -41,7 +41,7 @@ class Store final : public EmbeddedStore {
   Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) override;
   Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) override;
   Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) override;
-  Result<std::vector<double>> latest_values(const LatestQuery& query) override;
+  Result<LatestTable> latest_values(const LatestQuery& query) override;
   Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) override;
   Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) override;
   Result<std::vector<MetricPresence>> metrics_of(const GpuUuid& gpu) override;

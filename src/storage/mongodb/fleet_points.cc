@@ -118,10 +118,11 @@ Result<Milliseconds> interval_of(const Connection& connection, const GpuUuid& gp
 
 }  // namespace
 
-Result<std::vector<double>> latest_point_values(const Connection& connection,
-                                                const LatestQuery& query) {
-  std::vector<double> values(query.gpus.size() * query.metrics.size(),
-                             std::numeric_limits<double>::quiet_NaN());
+Result<LatestTable> latest_point_values(const Connection& connection, const LatestQuery& query) {
+  LatestTable table;
+  const std::size_t cells = query.gpus.size() * query.metrics.size();
+  table.values.resize(cells, std::numeric_limits<double>::quiet_NaN());
+  table.times.resize(cells, Timestamp::min());
   // Another name is nobody's, and would be read as a path.
   std::vector<std::string> metrics;
   std::vector<std::size_t> columns;
@@ -130,7 +131,7 @@ Result<std::vector<double>> latest_point_values(const Connection& connection,
     metrics.push_back(query.metrics[i]);
     columns.push_back(i);
   }
-  if (metrics.empty()) return values;
+  if (metrics.empty()) return table;
   std::unordered_map<GpuUuid, std::size_t> rows;
   std::vector<PointRange> ranges;
   for (std::size_t i = 0; i < query.gpus.size(); ++i) {
@@ -142,25 +143,29 @@ Result<std::vector<double>> latest_point_values(const Connection& connection,
   std::span<const PointRange> left = ranges;
   while (!left.empty()) {
     const std::size_t size = std::min(left.size(), kGpusPerCommand);
-    const auto read = run_pipeline(
-        connection, newest_stages(left.first(size), metrics), "reading newest telemetry",
-        [&](const DocumentView& view) -> Result<void> {
-          const auto text = view.text("_id");
-          GpuUuid gpu;
-          if (!text || !GpuUuid::try_parse(*text, gpu) || !rows.contains(gpu)) {
-            return foreign_document();
-          }
-          double* const row = values.data() + rows.at(gpu) * query.metrics.size();
-          for (std::size_t m = 0; m < metrics.size(); ++m) {
-            const auto value = view.document(std::to_string(m).c_str()).number("value");
-            if (value) row[columns[m]] = *value;
-          }
-          return {};
-        });
+    const auto read =
+        run_pipeline(connection, newest_stages(left.first(size), metrics),
+                     "reading newest telemetry", [&](const DocumentView& view) -> Result<void> {
+                       const auto text = view.text("_id");
+                       GpuUuid gpu;
+                       if (!text || !GpuUuid::try_parse(*text, gpu) || !rows.contains(gpu)) {
+                         return foreign_document();
+                       }
+                       const std::size_t row = rows.at(gpu) * query.metrics.size();
+                       for (std::size_t m = 0; m < metrics.size(); ++m) {
+                         const DocumentView newest = view.document(std::to_string(m).c_str());
+                         const auto value = newest.number("value");
+                         const auto time = newest.date("time");
+                         if (!value || !time) continue;
+                         table.values[row + columns[m]] = *value;
+                         table.times[row + columns[m]] = *time;
+                       }
+                       return {};
+                     });
     if (!read) return read.error();
     left = left.subspan(size);
   }
-  return values;
+  return table;
 }
 
 Result<std::vector<Milliseconds>> point_intervals(const Connection& connection,

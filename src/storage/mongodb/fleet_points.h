@@ -10,8 +10,7 @@
 namespace gpu_telemetry::storage::mongodb {
 
 // Contracts as TelemetryRepository::latest_values and scrape_intervals.
-Result<std::vector<double>> latest_point_values(const Connection& connection,
-                                                const LatestQuery& query);
+Result<LatestTable> latest_point_values(const Connection& connection, const LatestQuery& query);
 Result<std::vector<Milliseconds>> point_intervals(const Connection& connection,
                                                   std::span<const GpuUuid> gpus);
 

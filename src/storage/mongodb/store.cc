@@ -123,7 +123,7 @@ class Store final : public MongodbStore {
     return aggregate_point_groups(*connection, query);
   }
 
-  Result<std::vector<double>> latest_values(const LatestQuery& query) override {
+  Result<LatestTable> latest_values(const LatestQuery& query) override {
     const auto connection = pool()->take();
     if (!connection) return connection.error();
     return latest_point_values(*connection, query);

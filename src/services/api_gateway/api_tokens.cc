@@ -1,0 +1,103 @@
+#include "services/api_gateway/api_tokens.h"
+
+#include <algorithm>
+
+#include "http/encoding.h"
+#include "observability/log.h"
+
+namespace gpu_telemetry::services {
+namespace {
+
+constexpr std::size_t kLeastSize = 16;
+
+// b64token of RFC 6750 section 2.1.
+bool is_token_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._~+/=").find(c) != std::string_view::npos;
+  });
+}
+
+// Looks at every character of both, whatever it finds.
+bool equal_in_constant_time(std::string_view given, std::string_view known) {
+  unsigned difference = given.size() == known.size() ? 0U : 1U;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const char other = known[i % known.size()];
+    difference |= static_cast<unsigned char>(given[i]) ^ static_cast<unsigned char>(other);
+  }
+  // Not to be seen through by the optimiser, which would stop early.
+  volatile unsigned result = difference;
+  return result == 0;
+}
+
+}  // namespace
+
+Result<ApiTokens::List> ApiTokens::parse(std::string_view text) {
+  List tokens;
+  int number = 0;
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    line = http::trim(line);
+    if (line.empty() || line.front() == '#') continue;
+    const auto wrong = [&](std::string_view what) {
+      return invalid("line " + std::to_string(number) + " of the API tokens: " + std::string(what));
+    };
+    Token token;
+    const std::size_t colon = line.find(':');
+    token.text = line.substr(0, colon);
+    if (colon != std::string_view::npos) {
+      const std::string_view role = line.substr(colon + 1);
+      if (role != "read" && role != "admin") return wrong("after the colon comes read or admin");
+      if (role == "admin") token.role = ApiRole::kAdmin;
+    }
+    if (token.text.size() < kLeastSize) {
+      return wrong("a token has at least " + std::to_string(kLeastSize) + " characters");
+    }
+    if (!is_token_text(token.text)) return wrong("a token is made of letters, digits and -._~+/=");
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+Result<void> ApiTokens::check(std::string_view text) {
+  const auto parsed = parse(text);
+  if (!parsed) return parsed.error();
+  return {};
+}
+
+std::shared_ptr<const ApiTokens::List> ApiTokens::tokens() {
+  std::string text = text_();
+  const concurrency::MutexLock lock(mutex_);
+  if (tokens_ && text == parsed_) return tokens_;
+  auto parsed = parse(text);
+  if (parsed) {
+    tokens_ = std::make_shared<const List>(std::move(*parsed));
+  } else {
+    // Those before stay; at the very first there are none, and nobody is let in.
+    observability::log_error("the API tokens cannot be read; those before stay",
+                             {{"error", parsed.error().message}});
+    if (!tokens_) tokens_ = std::make_shared<const List>();
+  }
+  parsed_ = std::move(text);
+  return tokens_;
+}
+
+ApiRole ApiTokens::role_of(std::string_view authorization) {
+  constexpr std::string_view kScheme = "Bearer ";
+  if (authorization.size() <= kScheme.size() ||
+      !http::equal_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) {
+    return ApiRole::kNone;
+  }
+  const std::string_view given = http::trim(authorization.substr(kScheme.size()));
+  ApiRole role = ApiRole::kNone;
+  for (const Token& token : *tokens()) {
+    const bool same = equal_in_constant_time(given, token.text);
+    if (same) role = std::max(role, token.role);
+  }
+  return role;
+}
+
+}  // namespace gpu_telemetry::services
