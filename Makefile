@@ -14,7 +14,7 @@ export JOBS FUZZ_SECONDS
 
 release := build/release
 
-.PHONY: help run build test bench cover fmt lint docs fuzz clean install
+.PHONY: help run build test bench cover fmt lint docs openapi fuzz clean install
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is"
@@ -60,6 +60,17 @@ docs: ## Write docs/configuration.md from the program
 	@scripts/build.sh release gpu-telemetry
 	@$(release)/bin/gpu-telemetry configuration > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+
+openapi: ## Write docs/swagger/ from the program: the OpenAPI documents of the API and of the queue service
+	@scripts/install-dependencies.sh --run
+	@scripts/build.sh release gpu-telemetry
+	@mkdir -p docs/swagger
+	@set -e; for format in json yaml; do \
+	  $(release)/bin/gpu-telemetry openapi --format $$format > docs/swagger/new; \
+	  mv docs/swagger/new docs/swagger/swagger.$$format; \
+	  $(release)/bin/gpu-telemetry openapi --service queue-service --format $$format > docs/swagger/new; \
+	  mv docs/swagger/new docs/swagger/queue-service.$$format; \
+	done
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS
 	@scripts/install-dependencies.sh --test

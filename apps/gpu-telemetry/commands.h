@@ -2,6 +2,10 @@
 // exit status.
 #pragma once
 
+#include <span>
+#include <string>
+#include <string_view>
+
 #include "config/settings.h"
 
 namespace gpu_telemetry::app {
@@ -14,6 +18,8 @@ int run_all_in_one(const config::Settings& settings);
 int run_simulate(const config::Settings& settings);
 int run_store_check(const config::Settings& settings);
 int run_health(const config::Settings& settings);
+// It has no settings: `arguments` are the words after its name.
+int run_openapi(std::span<const std::string> arguments);
 
 // "gpu-telemetry: MESSAGE" on standard error.
 void complain(std::string_view message);

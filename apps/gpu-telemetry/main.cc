@@ -47,6 +47,7 @@ std::string overview() {
   };
   for (const Subcommand& each : kSubcommands) line(each.name, each.summary);
   line("configuration", "Prints every setting of every command as a Markdown page.");
+  line("openapi", "Prints the OpenAPI document of the API, or of the queue service.");
   line("version", "Prints the version.");
   return text + "\n`gpu-telemetry COMMAND --help` lists the settings of a command.\n";
 }
@@ -121,6 +122,7 @@ int run(std::vector<std::string> arguments) {
     print(config::configuration_page(), stdout);
     return kSuccess;
   }
+  if (first == "openapi") return run_openapi(std::span(arguments).subspan(1));
   const Subcommand* subcommand = take_subcommand(arguments);
   if (subcommand == nullptr) {
     complain(complaint_about(first));

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kLongestMethod = 32;
 constexpr std::size_t kRequestLineRest = kLongestMethod + sizeof("  HTTP/1.1\r\n");
 
-constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods = {{
+constexpr std::array<std::pair<std::string_view, Method>, 9> kMethods = {{
     {"GET", Method::kGet},
     {"POST", Method::kPost},
     {"HEAD", Method::kHead},
@@ -20,6 +20,8 @@ constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods = {{
     {"DELETE", Method::kDelete},
     {"PATCH", Method::kPatch},
     {"OPTIONS", Method::kOptions},
+    {"TRACE", Method::kTrace},
+    {"QUERY", Method::kQuery},
 }};
 
 // What may stand in a line of a head: visible characters, space, tab, and bytes past ASCII.

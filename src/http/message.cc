@@ -79,9 +79,13 @@ std::string_view to_string(Method method) {
     case Method::kDelete:
       return "DELETE";
     case Method::kOptions:
+      return "OPTIONS";
+    case Method::kTrace:
+      return "TRACE";
+    case Method::kQuery:
       break;
   }
-  return "OPTIONS";
+  return "QUERY";
 }
 
 void Headers::add(std::string name, std::string value) {

@@ -14,7 +14,9 @@
 
 namespace gpu_telemetry::http {
 
-enum class Method { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions };
+// Those that a route may have, and TRACE and QUERY, which none has: they are 405 like any other
+// that a resource does not answer, and not methods that the server does not know (501).
+enum class Method { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions, kTrace, kQuery };
 std::string_view to_string(Method method);
 
 // Names compare without regard to case (RFC 9110 section 5.1); order is kept.

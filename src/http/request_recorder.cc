@@ -15,8 +15,9 @@ constexpr std::size_t kLongestLoggedPath = 512;
 
 // Anybody can send any method; a label must not have more values than we know.
 std::string_view method_label(std::string_view method) {
-  for (const Method known : {Method::kGet, Method::kHead, Method::kPost, Method::kPut,
-                             Method::kPatch, Method::kDelete, Method::kOptions}) {
+  for (const Method known :
+       {Method::kGet, Method::kHead, Method::kPost, Method::kPut, Method::kPatch, Method::kDelete,
+        Method::kOptions, Method::kTrace, Method::kQuery}) {
     if (to_string(known) == method) return method;
   }
   return "other";

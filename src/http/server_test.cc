@@ -183,6 +183,7 @@ TEST_F(ServerAnswersTest, AnswersUnknownPathsWith404AndWrongMethodsWith405AndAll
   EXPECT_EQ(wrong.status, 405);
   EXPECT_EQ(wrong.header("Allow"), "GET, HEAD");
   EXPECT_EQ(ask("BREW /hello HTTP/1.1\r\nHost: a\r\n\r\n").status, 501);
+  EXPECT_EQ(ask("TRACE /hello HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
 }
 
 TEST_F(ServerAnswersTest, AnswersAThrowingHandlerWith500AndGoesOn) {

@@ -8,6 +8,7 @@
 #include "queue/http_api/binary_body.h"
 #include "queue/http_api/json_body.h"
 #include "queue/http_api/query.h"
+#include "queue/http_api/route_docs.h"
 #include "queue/http_api/subscription.h"
 #include "queue/http_api/waiting_fetch.h"
 #include "queue/requests.h"
@@ -313,6 +314,7 @@ Result<void> add_queue_routes(http::Router& router, QueueApiOptions options, Mes
     route.doc.id = row.id;
     route.doc.summary = row.summary;
     route.doc.tag = "queue";
+    document_route(route.doc);
     if (auto added = router.add(std::move(route)); !added) return added;
   }
   return {};

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "observability/build_info.h"
+#include "services/api_gateway/documents.h"
 #include "services/api_gateway/json.h"
 #include "services/api_gateway/routes.h"
 
@@ -78,6 +79,10 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
   index.doc.id = "getIndex";
   index.doc.summary = "What can be asked";
   index.doc.tag = "service";
+  http::ResponseDoc listed;
+  listed.description = "The routes";
+  listed.schema_json = R"({"type":"object"})";
+  index.doc.responses.push_back(std::move(listed));
   index.handler =
       [body = index_document(router)](http::Request&) -> boost::asio::awaitable<http::Response> {
     co_return http::json_response(200, body);
@@ -85,6 +90,10 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
   if (auto added = router.add(std::move(index)); !added) return added.error();
 
   options.server.metrics = &metrics;
+  // After all others, which it describes.
+  if (auto added = add_openapi_routes(router, api_info(), gateway->document_); !added) {
+    return added.error();
+  }
   auto guarded = guard(router, gateway->front_door_);
   if (!guarded) return guarded.error();
   auto server = http::Server::listen(std::move(options.server), std::move(*guarded));

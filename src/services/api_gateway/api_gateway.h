@@ -19,6 +19,7 @@
 #include "services/api_gateway/front_door.h"
 #include "services/api_gateway/live_tail.h"
 #include "services/api_gateway/pipeline_rates.h"
+#include "services/openapi/openapi.h"
 #include "storage/gpu_repository.h"
 #include "storage/telemetry_repository.h"
 
@@ -79,6 +80,8 @@ class ApiGateway {
 
   void start() { server_->start(); }
   std::uint16_t port() const { return server_->port(); }
+  // What is served as /openapi.json and /openapi.yaml.
+  const OpenApiDocument& document() const { return *document_; }
   // Blocks; see http::Server::stop.
   void stop(std::chrono::milliseconds grace) { server_->stop(grace); }
 
@@ -96,6 +99,7 @@ class ApiGateway {
   boost::asio::thread_pool readers_;
   std::atomic<unsigned> busy_readers_{0};
   FrontDoor front_door_;
+  std::shared_ptr<OpenApiDocument> document_ = std::make_shared<OpenApiDocument>();
   std::unique_ptr<ApiContext> context_;
   std::unique_ptr<http::Server> server_;
 };

@@ -325,9 +325,9 @@ Result<void> add_fleet_telemetry_routes(http::Router& router, ApiContext& contex
   add_metric_parameter(get.doc, "Which metric", 1);
   get.doc.parameters.back().required = true;
   add_time_parameters(get.doc);
-  get.doc.parameters.push_back(query_parameter("step",
-                                               "How long a bucket is, such as `60s` or `5m`",
-                                               R"({"type":"string","pattern":"^[0-9.a-z]+$"})"));
+  get.doc.parameters.push_back(
+      query_parameter("step", "How long a bucket is, such as `60s` or `5m`",
+                      R"({"type":"string","pattern":"^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$"})"));
   get.doc.parameters.back().required = true;
   get.doc.parameters.push_back(query_parameter(
       "agg",

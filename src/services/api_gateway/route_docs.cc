@@ -9,6 +9,8 @@ http::ParameterDoc uuid_parameter() {
   doc.name = "uuid";
   doc.in = "path";
   doc.description = "GPU- or MIG- and a UUID";
+  doc.schema_json =
+      R"({"type":"string","pattern":"^(GPU|MIG)-[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"})";
   doc.required = true;
   return doc;
 }

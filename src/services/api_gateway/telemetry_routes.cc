@@ -244,7 +244,7 @@ void add_parameters(http::OperationDoc& doc) {
       "One value for each metric and bucket of this length, such as `60s` or `5m`, stamped with "
       "the "
       "bucket's start; buckets are aligned to 1970-01-01T00:00:00Z, and there are at most 11,000",
-      R"({"type":"string","pattern":"^[0-9.a-z]+$"})"));
+      R"({"type":"string","pattern":"^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$"})"));
   doc.parameters.push_back(query_parameter(
       "agg",
       "What becomes of a bucket's samples. Without it: the mean (`avg`) of a gauge and the growth "
