@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 #include <numeric>
+#include <span>
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -144,7 +145,9 @@ void HeadColumnView::add_rest(const HeadRun& run, std::int64_t cutoff) {
   samples_ += rest_.size();
 }
 
-void HeadColumnView::read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out) {
+template <class Visit>
+void HeadColumnView::visit_run(const Run& run, std::int64_t start, std::int64_t end,
+                               const Visit& visit) {
   start = std::max(start, run.shown_from);
   if (start > end) return;
   // The last chunk that begins at or before `start` is the first that can hold it.
@@ -159,12 +162,55 @@ void HeadColumnView::read_run(const Run& run, std::int64_t start, std::int64_t e
     const HeadChunk& chunk = *run.chunks[index];
     const auto count = std::min<std::uint64_t>(chunk.capacity, run.size - before);
     before += count;
-    for (const HeadSample* sample = chunk.samples(); sample != chunk.samples() + count; ++sample) {
-      if (sample->timestamp < start) continue;
-      if (sample->timestamp > end) return;
-      out.append(sample->timestamp, sample->value);
+    const HeadSample* first = chunk.samples();
+    const HeadSample* last = first + count;
+    const auto is_earlier = [](const HeadSample& sample, std::int64_t time) {
+      return sample.timestamp < time;
+    };
+    if (first != last && first->timestamp < start) {
+      first = std::lower_bound(first, last, start, is_earlier);
     }
+    if (first == last) continue;
+    const bool is_last = (last - 1)->timestamp > end;
+    if (is_last) last = std::lower_bound(first, last, end + 1, is_earlier);
+    visit(std::span<const HeadSample>(first, last));
+    if (is_last) return;
   }
+}
+
+void HeadColumnView::read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out) {
+  visit_run(run, start, end, [&out](std::span<const HeadSample> samples) {
+    for (const HeadSample& sample : samples) out.append(sample.timestamp, sample.value);
+  });
+}
+
+bool HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
+                               std::vector<Bucket>& out) const {
+  if (runs_.size() != 1 || !rest_.empty()) return false;
+  std::int64_t bucket_end = out.empty() ? kMinTime : unix_milliseconds(out.back().start) + step;
+  visit_run(runs_.front(), start, end, [&](std::span<const HeadSample> samples) {
+    for (std::size_t i = 0; i < samples.size();) {
+      const std::int64_t time = samples[i].timestamp;
+      if (out.empty() || time >= bucket_end) {
+        const std::int64_t rest = time % step;
+        const std::int64_t first = time - (rest < 0 ? rest + step : rest);
+        bucket_end = first + step;
+        const double value = samples[i].value;
+        out.push_back({from_unix_milliseconds(first), 0, 0, value, value, value});
+      }
+      Bucket bucket = out.back();
+      for (; i < samples.size() && samples[i].timestamp < bucket_end; ++i) {
+        const double value = samples[i].value;
+        ++bucket.count;
+        bucket.sum += value;
+        bucket.min = std::min(bucket.min, value);
+        bucket.max = std::max(bucket.max, value);
+        bucket.last = value;
+      }
+      out.back() = bucket;
+    }
+  });
+  return true;
 }
 
 void HeadColumnView::read(std::int64_t start, std::int64_t end, Samples& out,

@@ -15,6 +15,7 @@
 
 #include "storage/embedded/arena.h"
 #include "storage/embedded/samples.h"
+#include "storage/telemetry_repository.h"
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -109,6 +110,11 @@ class HeadColumnView {
   // Replaces `out` with the samples in [start, end].
   void read(std::int64_t start, std::int64_t end, Samples& out, Samples& scratch) const;
 
+  // Appends what the samples in [start, end] come to in buckets of `step`, extending the last of
+  // `out` when it goes on. False, and nothing is done, when some samples must be merged first.
+  bool aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
+                 std::vector<Bucket>& out) const;
+
   // When the youngest of the samples in [start, end] was stored, at the latest.
   std::int64_t stored_at(std::int64_t start, std::int64_t end) const;
 
@@ -124,6 +130,9 @@ class HeadColumnView {
   void add_run(const HeadRun& run, std::int64_t cutoff);
   void add_rest(const HeadRun& run, std::int64_t cutoff);
   static void read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out);
+  // Calls `visit` with each piece of the run that lies in [start, end], in order.
+  template <class Visit>
+  static void visit_run(const Run& run, std::int64_t start, std::int64_t end, const Visit& visit);
 
   std::uint32_t metric_ = 0;
   std::int64_t head_stored_at_ = 0;

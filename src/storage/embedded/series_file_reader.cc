@@ -61,12 +61,31 @@ struct SlicedTimes {
   BucketSlices slices;
 };
 
+// The column that a thread found last in a file.
+struct FoundColumn {
+  static constexpr std::uint64_t kNothing = UINT64_MAX;
+
+  std::uint64_t reader = 0;  // whose; 0: nobody's
+  std::uint64_t handle = kNothing;
+  IndexedColumn column;
+};
+
 // What a thread decoded last, kept because the columns of a GPU, and often all GPUs of a file,
 // share their timestamps.
 struct ThreadScratch {
-  std::uint64_t found_reader = 0;  // whose column `found` is; 0: nobody's
-  std::uint64_t found_handle = 0;
-  IndexedColumn found;
+  // By reader, since a question about many GPUs goes to several files for each.
+  std::array<FoundColumn, 8> found;
+  std::size_t next_found = 0;
+  FoundColumn& found_of(std::uint64_t reader) {
+    for (FoundColumn& each : found) {
+      if (each.reader == reader) return each;
+    }
+    FoundColumn& taken = found[next_found];
+    next_found = (next_found + 1) % found.size();
+    taken = {};
+    taken.reader = reader;
+    return taken;
+  }
 
   // Slot 0 is for parts of long vectors; the others take turns.
   std::array<DecodedTimes, 9> decoded;
@@ -168,8 +187,8 @@ Result<void> Reader::load() {
 std::optional<ColumnEntry> Reader::find_column(const GpuUuid& gpu, std::uint32_t metric) const {
   ThreadScratch& scratch = thread_scratch();
   // A fleet is mostly asked for in the order in which it lies here.
-  const std::size_t next =
-      scratch.found_reader == number_ ? SeriesFileIndex::gpu_of(scratch.found_handle) + 1 : 0;
+  const std::uint64_t last = scratch.found_of(number_).handle;
+  const std::size_t next = last != FoundColumn::kNothing ? SeriesFileIndex::gpu_of(last) + 1 : 0;
   const std::optional<std::uint64_t> handle = index_.find_handle(gpu, metric, next);
   if (!handle) return std::nullopt;
   return SeriesFileIndex::entry(*handle, metric, find(*handle, scratch).timestamps);
@@ -177,16 +196,11 @@ std::optional<ColumnEntry> Reader::find_column(const GpuUuid& gpu, std::uint32_t
 
 // The column of a handle that is valid. It is usually asked for twice: to find it, and to use it.
 const IndexedColumn& Reader::find(std::uint64_t handle, ThreadScratch& scratch) const {
-  IndexedColumn& column = scratch.found;
-  if (scratch.found_reader != number_) {
-    column = {};
-  } else if (scratch.found_handle == handle) {
-    return column;
-  }
-  index_.locate(handle, column);
-  scratch.found_reader = number_;
-  scratch.found_handle = handle;
-  return column;
+  FoundColumn& found = scratch.found_of(number_);
+  if (found.handle == handle) return found.column;
+  index_.locate(handle, found.column);
+  found.handle = handle;
+  return found.column;
 }
 
 Error Reader::damaged(const ColumnEntry& entry, std::string_view part,
