@@ -94,6 +94,17 @@ const auto kTable = std::to_array<Option>({
      "Port that the API listens on; 0 for any free one", kServices},
     {"api-max-connections", "API_MAX_CONNECTIONS", &S::api_max_connections, "10000", "1..1000000",
      "Open connections; past them new ones are answered 503", kServices},
+    {"api-tokens-file", "API_TOKENS_FILE", &S::api_tokens_file, "", "path",
+     "File of bearer tokens, a line each: TOKEN, TOKEN:read or TOKEN:admin; read again when it has "
+     "changed; empty: none is needed",
+     kServices},
+    {"api-rate-limit", "API_RATE_LIMIT", &S::api_rate_limit, "0", "0..1000000",
+     "Requests a second that one client address may make; past them 429; 0 for any number",
+     kServices},
+    {"cors-origins", "CORS_ORIGINS", &S::cors_origins, "", "text",
+     "Origins whose pages may read the API, with commas between, such as https://grafana.example; "
+     "* for all",
+     kServices},
     {"shutdown-grace", "SHUTDOWN_GRACE", &S::shutdown_grace, "20s", "duration",
      "How long SIGTERM may take to drain before what is left is cut", kServices},
 

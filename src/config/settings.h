@@ -77,6 +77,9 @@ struct Settings {
   std::string api_host;
   std::uint64_t api_port = 0;
   std::uint64_t api_max_connections = 0;
+  std::string api_tokens_file;
+  std::uint64_t api_rate_limit = 0;
+  std::string cors_origins;
   milliseconds shutdown_grace{};
 
   // simulate

@@ -119,6 +119,37 @@ class FromFileToAnswers(WithFolder):
             self.assertEqual(pipeline.stop(), 0)
 
 
+class WhoMayAsk(WithFolder):
+    def test_tokens_origins_and_a_rate_are_settings(self):
+        path = simulate(self.folder / "fleet.csv", gpus=2, hosts=1, duration="20s")
+        tokens = self.folder / "tokens"
+        tokens.write_text("a-token-of-a-reader\nthe-token-of-an-admin:admin\n")
+        with self.start(path, API_TOKENS_FILE=tokens, API_RATE_LIMIT=5,
+                        CORS_ORIGINS="https://grafana.example") as pipeline:
+            self.assertEqual(pipeline.request("/api/v1/gpus").status, 401)
+            reader = {"Authorization": "Bearer a-token-of-a-reader",
+                      "Origin": "https://grafana.example"}
+            answer = pipeline.request("/api/v1/gpus", headers=reader)
+            self.assertEqual(answer.status, 200)
+            self.assertEqual(answer.headers["Access-Control-Allow-Origin"],
+                             "https://grafana.example")
+            purge = "/api/v1/pipeline/dead-letters/purge"
+            self.assertEqual(pipeline.request(purge, method="POST", headers=reader).status, 403)
+            statuses = {pipeline.request("/api/v1/gpus", headers=reader).status
+                        for _ in range(50)}
+            self.assertEqual(statuses, {200, 429})
+            self.assertEqual(pipeline.request("/livez").status, 200)
+
+    def test_a_setting_that_is_wrong_is_named_at_the_start(self):
+        path = simulate(self.folder / "fleet.csv", gpus=2, hosts=1, duration="20s")
+        for name, value in (("CORS_ORIGINS", "grafana.example"),
+                            ("API_TOKENS_FILE", self.folder / "nowhere")):
+            done = run("all-in-one", CSV_PATH=path, STORAGE_URI=f"embedded:{self.store}",
+                       API_PORT="0", **{name: value})
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(name, done.stderr)
+
+
 class Answers(WithFolder):
     def setUp(self):
         super().setUp()

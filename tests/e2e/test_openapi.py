@@ -102,6 +102,15 @@ class Running(unittest.TestCase):
         cls.folder.cleanup()
 
 
+class Pipelines(Running):
+    def test_the_pipeline_of_one_process_is_shown(self):
+        shown = self.pipeline.get("/api/v1/pipeline")
+        self.assertTrue(shown["queue"]["reachable"])
+        self.assertEqual(shown["depth"], 0)
+        self.assertEqual(shown["queue"]["topics"][0]["topic"], "telemetry")
+        self.assertEqual(self.pipeline.get("/api/v1/pipeline/dead-letters")["count"], 0)
+
+
 class Answers(Running):
     def test_real_answers_fit_the_served_document(self):
         whole = self.pipeline.get("/openapi.json")

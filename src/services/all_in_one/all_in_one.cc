@@ -1,5 +1,7 @@
 #include "services/all_in_one/all_in_one.h"
 
+#include <prometheus/counter.h>
+
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -64,6 +66,24 @@ Result<void> AllInOne::open_queue() {
   return {};
 }
 
+namespace {
+
+// Who may ask, as the settings say. Errors: kInvalid, kNotFound, kUnavailable, naming the setting.
+Result<FrontDoorOptions> front_door_options(const config::Settings& settings) {
+  FrontDoorOptions options;
+  auto origins = parse_cors_origins(settings.cors_origins);
+  if (!origins) return origins.error().at("CORS_ORIGINS");
+  options.cors_origins = std::move(*origins);
+  options.rate_limit = static_cast<double>(settings.api_rate_limit);
+  if (settings.api_tokens_file.empty()) return options;
+  auto tokens = open_tokens_file(settings.api_tokens_file, system_clock());
+  if (!tokens) return tokens.error().at("API_TOKENS_FILE");
+  options.tokens = std::move(*tokens);
+  return options;
+}
+
+}  // namespace
+
 Result<void> AllInOne::open_gateway() {
   ApiGatewayOptions options;
   options.server.host = settings_.api_host;
@@ -74,6 +94,15 @@ Result<void> AllInOne::open_gateway() {
     if (!topics) co_return;
     const std::lock_guard lock(queue_gauges_mutex_);
     queue_gauges_.update(*topics);
+  };
+  auto front_door = front_door_options(settings_);
+  if (!front_door) return front_door.error();
+  options.front_door = std::move(*front_door);
+  options.pipeline.queue = queue_;
+  options.pipeline.topic = settings_.queue_topic;
+  options.pipeline.consumer_group = settings_.consumer_group;
+  options.pipeline.samples_stored = [this]() -> std::optional<std::uint64_t> {
+    return static_cast<std::uint64_t>(samples_stored(metrics_).Value());
   };
   auto gateway =
       ApiGateway::listen(std::move(options), *store_, *store_, system_clock(), health_, metrics_);

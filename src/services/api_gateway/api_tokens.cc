@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "http/encoding.h"
+#include "io/file_system.h"
 #include "observability/log.h"
 
 namespace gpu_telemetry::services {
@@ -83,6 +84,68 @@ std::shared_ptr<const ApiTokens::List> ApiTokens::tokens() {
   }
   parsed_ = std::move(text);
   return tokens_;
+}
+
+namespace {
+
+constexpr std::uint64_t kLargestFile = 64 * 1024;
+constexpr std::chrono::seconds kBetweenLooks{1};
+
+class TokensFile {
+ public:
+  TokensFile(std::string path, const Clock& clock) : path_(std::move(path)), clock_(clock) {}
+
+  Result<void> look() {
+    auto text = io::read_file(io::posix_file_system(), path_, kLargestFile);
+    if (!text) return text.error();
+    const auto checked = ApiTokens::check(*text);
+    if (!checked) return checked.error().at(path_);
+    const concurrency::MutexLock lock(mutex_);
+    text_ = std::move(*text);
+    looked_ = clock_.steady_now();
+    failed_ = false;
+    return {};
+  }
+
+  std::string text() {
+    bool due = false;
+    {
+      const concurrency::MutexLock lock(mutex_);
+      const SteadyTime now = clock_.steady_now();
+      due = now - looked_ >= kBetweenLooks;
+      if (due) looked_ = now;
+    }
+    if (due) note(look());
+    const concurrency::MutexLock lock(mutex_);
+    return text_;
+  }
+
+ private:
+  void note(const Result<void>& looked) {
+    if (looked) return;
+    const concurrency::MutexLock lock(mutex_);
+    if (!failed_) {
+      observability::log_error("the file of API tokens cannot be used; what it said before stays",
+                               {{"error", looked.error().message}});
+    }
+    failed_ = true;
+  }
+
+  const std::string path_;
+  const Clock& clock_;
+  concurrency::Mutex mutex_;
+  std::string text_ GPU_TELEMETRY_GUARDED_BY(mutex_);
+  SteadyTime looked_ GPU_TELEMETRY_GUARDED_BY(mutex_){};
+  bool failed_ GPU_TELEMETRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+Result<std::function<std::string()>> open_tokens_file(const std::string& path, const Clock& clock) {
+  const auto file = std::make_shared<TokensFile>(path, clock);
+  if (auto looked = file->look(); !looked) return looked.error();
+  std::function<std::string()> text = [file] { return file->text(); };
+  return text;
 }
 
 ApiRole ApiTokens::role_of(std::string_view authorization) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "concurrency/thread_annotations.h"
+#include "domain/clock.h"
 #include "domain/result.h"
 
 namespace gpu_telemetry::services {
@@ -47,5 +48,10 @@ class ApiTokens {
   std::string parsed_ GPU_TELEMETRY_GUARDED_BY(mutex_);
   std::shared_ptr<const List> tokens_ GPU_TELEMETRY_GUARDED_BY(mutex_);
 };
+
+// For ApiTokens: the text of a file, which is looked at once a second at most, when somebody asks.
+// While it cannot be read, or has a line that is wrong, what it said before stays, and the log says
+// so once. `clock` outlives it. Errors: as io::read_file and ApiTokens::check, naming the path.
+Result<std::function<std::string()>> open_tokens_file(const std::string& path, const Clock& clock);
 
 }  // namespace gpu_telemetry::services

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "http/encoding.h"
 #include "services/api_gateway/content_coding.h"
 #include "services/api_gateway/json.h"
 #include "services/api_gateway/media_type.h"
@@ -27,6 +28,27 @@ std::unique_ptr<http::Response> refuse(int status, std::string_view detail) {
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> parse_cors_origins(std::string_view text) {
+  std::vector<std::string> origins;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(part.size() + 1, text.size()));
+    const std::string_view origin = http::trim(part);
+    if (origin.empty()) continue;
+    const std::size_t scheme = origin.find("://");
+    const bool is_origin = scheme != std::string_view::npos && scheme > 0 &&
+                           origin.size() > scheme + 3 &&
+                           origin.find_first_of("/ ?#", scheme + 3) == std::string_view::npos;
+    if (origin != "*" && !is_origin) {
+      return invalid("'" + std::string(origin) +
+                     "' is not an origin: a scheme, a host and maybe a port, such as "
+                     "https://grafana.example:3000, or *");
+    }
+    origins.emplace_back(origin);
+  }
+  return origins;
+}
 
 FrontDoor::FrontDoor(FrontDoorOptions options, const Clock& clock, boost::asio::thread_pool& pool)
     : options_(std::move(options)), pool_(pool), rate_limit_(options_.rate_limit, clock) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "domain/clock.h"
@@ -26,6 +27,10 @@ struct FrontDoorOptions {
   // The text of the file of tokens, as it is now (api_tokens.h). Empty: no token is needed.
   std::function<std::string()> tokens;
 };
+
+// Origins with commas between them. Errors: kInvalid for one that is neither `*` nor
+// scheme://host[:port].
+Result<std::vector<std::string>> parse_cors_origins(std::string_view text);
 
 // Outlives the routes that it guards.
 class FrontDoor {

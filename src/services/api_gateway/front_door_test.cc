@@ -3,7 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
+
+#include <array>
+#include <fstream>
+#include <set>
 
 #include "http/raw_connection.h"
 #include "http/server.h"
@@ -222,6 +227,40 @@ TEST_F(FrontDoorTest, PagesOfNamedOriginsMayReadAnswers) {
   options.cors_origins = {"*"};
   start(options);
   EXPECT_EQ(ask("/api/v1/text").header("Access-Control-Allow-Origin"), "*");
+}
+
+TEST(ApiTokensTest, AFileIsReadAgainWhenItHasChanged) {
+  const std::string path = ::testing::TempDir() + "api_tokens_" + std::to_string(::getpid());
+  const auto write = [&](std::string_view text) { std::ofstream(path) << text; };
+  ManualClock clock(from_unix_milliseconds(1'760'000'000'000));
+  EXPECT_FALSE(open_tokens_file(path, clock));
+  write("short\n");
+  EXPECT_THAT(open_tokens_file(path, clock).error().message, HasSubstr(path + ": line 1"));
+  write("0123456789abcdef\n");
+  const auto text = open_tokens_file(path, clock);
+  ASSERT_TRUE(text) << text.error();
+  EXPECT_EQ((*text)(), "0123456789abcdef\n");
+  write("fedcba9876543210\n");
+  EXPECT_EQ((*text)(), "0123456789abcdef\n");
+  clock.advance(std::chrono::seconds{1});
+  EXPECT_EQ((*text)(), "fedcba9876543210\n");
+  write("short\n");
+  clock.advance(std::chrono::seconds{1});
+  EXPECT_EQ((*text)(), "fedcba9876543210\n");
+  ::unlink(path.c_str());
+  clock.advance(std::chrono::seconds{1});
+  EXPECT_EQ((*text)(), "fedcba9876543210\n");
+}
+
+TEST(CorsOriginsTest, AreSchemesHostsAndPorts) {
+  const auto origins = parse_cors_origins(" https://a.example, http://b.example:3000 ,");
+  ASSERT_TRUE(origins);
+  EXPECT_EQ(*origins, (std::vector<std::string>{"https://a.example", "http://b.example:3000"}));
+  EXPECT_TRUE(parse_cors_origins("")->empty());
+  EXPECT_TRUE(parse_cors_origins("*"));
+  for (const std::string_view bad : {"grafana.example", "https://a.example/", "://x", "https://"}) {
+    EXPECT_FALSE(parse_cors_origins(bad)) << bad;
+  }
 }
 
 TEST(ApiTokensTest, ALineThatIsNoneIsNamedAndNotShown) {

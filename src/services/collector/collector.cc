@@ -36,10 +36,14 @@ bool is_refused(const Result<void>& written) {
 
 }  // namespace
 
+prometheus::Counter& samples_stored(observability::Metrics& metrics) {
+  return metrics.counter("gpu_telemetry_samples_stored_total",
+                         "Samples that storage has confirmed");
+}
+
 struct Collector::Metering {
   explicit Metering(observability::Metrics& metrics)
-      : samples(metrics.counter("gpu_telemetry_samples_stored_total",
-                                "Samples that storage has confirmed")),
+      : samples(samples_stored(metrics)),
         acknowledged(messages(metrics, "acknowledged")),
         dead(messages(metrics, "dead_letter")),
         returned(messages(metrics, "returned")),

@@ -26,6 +26,9 @@
 
 namespace gpu_telemetry::services {
 
+// How many samples the collectors of this process have stored, repeated ones included.
+prometheus::Counter& samples_stored(observability::Metrics& metrics);
+
 struct CollectorOptions {
   std::string topic = "telemetry";
   std::string group = "collectors";
