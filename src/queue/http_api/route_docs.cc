@@ -60,8 +60,8 @@ constexpr std::string_view kDeliveries = R"({"type":"object","required":["messag
 
 constexpr std::string_view kEntries = R"("message_id":{"type":"string","minLength":1},
  "receipt":{"type":"string","minLength":1},
- "message_ids":{"type":"array","minItems":1,"maxItems":10000,"items":{"type":"string","minLength":1}},
- "receipts":{"type":"array","minItems":1,"maxItems":10000,"items":{"type":"string","minLength":1}})";
+ "message_ids":{"type":"array","minItems":1,"maxItems":10000,"items":{"type":"string"}},
+ "receipts":{"type":"array","minItems":1,"maxItems":10000,"items":{"type":"string"}})";
 
 constexpr std::string_view kOneKindOfEntry =
     R"("oneOf":[{"required":["message_id"]},{"required":["receipt"]},{"required":["message_ids"]},
@@ -125,7 +125,7 @@ constexpr std::string_view kLetters = R"({"type":"object","required":["topic","c
 "properties":{"topic":{"$ref":"#/components/schemas/Name"},
  "consumer_group":{"$ref":"#/components/schemas/Name"},
  "message_ids":{"type":"array","minItems":1,"maxItems":10000,
-  "items":{"type":"string","minLength":1}}},
+  "items":{"type":"string"}}},
 "additionalProperties":false,
 "examples":[{"topic":"telemetry","consumer_group":"collectors"}]})";
 

@@ -252,7 +252,7 @@ constexpr std::string_view kDeadLetterChoice = R"({"type":"object",
 "required":["topic","consumer_group"],"properties":{
  "topic":{"type":"string","pattern":"^[A-Za-z0-9._-]{1,100}$"},
  "consumer_group":{"type":"string","pattern":"^[A-Za-z0-9._-]{1,100}$"},
- "message_ids":{"type":"array","items":{"type":"string","minLength":1,"maxLength":200},"minItems":1,
+ "message_ids":{"type":"array","items":{"type":"string"},"minItems":1,
   "maxItems":10000}},
 "additionalProperties":false,
 "examples":[{"topic":"telemetry","consumer_group":"collectors"}]})";
