@@ -14,7 +14,13 @@ inline constexpr int kSuccess = 0;
 inline constexpr int kFailure = 1;
 inline constexpr int kUsage = 2;
 
+// The services run until SIGTERM or SIGINT.
 int run_all_in_one(const config::Settings& settings);
+int run_streamer(const config::Settings& settings);
+int run_queue_service(const config::Settings& settings);
+int run_collector(const config::Settings& settings);
+int run_api_gateway(const config::Settings& settings);
+
 int run_simulate(const config::Settings& settings);
 int run_store_check(const config::Settings& settings);
 int run_health(const config::Settings& settings);

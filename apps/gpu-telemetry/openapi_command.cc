@@ -1,41 +1,11 @@
 // gpu-telemetry openapi: what the HTTP APIs say about themselves.
-#include <boost/asio/io_context.hpp>
 #include <cstdio>
 
 #include "commands.h"
-#include "http/router.h"
-#include "observability/build_info.h"
-#include "queue/http_api/queue_routes.h"
-#include "queue/http_api/route_docs.h"
-#include "queue/memory/memory_queue.h"
 #include "services/api_gateway/documents.h"
+#include "services/queue_service/queue_document.h"
 
 namespace gpu_telemetry::app {
-namespace {
-
-Result<services::OpenApiDocument> queue_document() {
-  boost::asio::io_context context;
-  const auto queue =
-      queue::make_memory_queue(queue::QueueOptions{}, system_clock(), context.get_executor());
-  http::Router router;
-  if (auto added = queue::add_queue_routes(router, queue::QueueApiOptions{}, *queue); !added) {
-    return added.error();
-  }
-  services::OpenApiInfo info;
-  info.title = "GPU telemetry queue";
-  info.description =
-      "At-least-once delivery to competing consumers, over HTTP. docs/protocol.md has the states.";
-  info.version = observability::build_info().version;
-  for (const queue::RouteSchema& schema : queue::route_schemas()) {
-    info.schemas.push_back({schema.name, schema.json});
-  }
-  auto document = services::openapi_document(router, info);
-  queue->shut_down();
-  return document;
-}
-
-}  // namespace
-
 int run_openapi(std::span<const std::string> arguments) {
   bool of_queue = false;
   bool as_yaml = false;
@@ -55,7 +25,7 @@ int run_openapi(std::span<const std::string> arguments) {
       return kUsage;
     }
   }
-  const auto document = of_queue ? queue_document() : services::api_document();
+  const auto document = of_queue ? services::queue_document() : services::api_document();
   if (!document) {
     complain(document.error().message);
     return kFailure;

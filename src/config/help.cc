@@ -34,7 +34,8 @@ std::string help_text(Command command, std::string_view usage, std::string_view 
     append_padded(text, flag, kFlagWidth);
     append_padded(text, variable, kVariableWidth);
     text += "[" + std::string(option.form) + "]";
-    if (!option.default_value.empty()) text += " default " + std::string(option.default_value);
+    const std::string_view default_value = option.default_for(command);
+    if (!default_value.empty()) text += " default " + std::string(default_value);
     text += "\n      " + std::string(option.help) + "\n";
   }
   return text;
@@ -45,10 +46,11 @@ std::string configuration_page() {
     Command command;
     std::string_view title;
   };
-  constexpr Section kSections[] = {{kAllInOne, "gpu-telemetry all-in-one"},
-                                   {kSimulate, "gpu-telemetry simulate"},
-                                   {kStoreCheck, "gpu-telemetry store check"},
-                                   {kHealth, "gpu-telemetry health"}};
+  constexpr Section kSections[] = {
+      {kAllInOne, "gpu-telemetry all-in-one"},        {kStreamer, "gpu-telemetry streamer"},
+      {kQueueService, "gpu-telemetry queue-service"}, {kCollector, "gpu-telemetry collector"},
+      {kApiGateway, "gpu-telemetry api-gateway"},     {kSimulate, "gpu-telemetry simulate"},
+      {kStoreCheck, "gpu-telemetry store check"},     {kHealth, "gpu-telemetry health"}};
   std::string page =
       "# Configuration\n\n"
       "Made by `gpu-telemetry configuration` from the table that the program itself reads; "
@@ -74,8 +76,8 @@ std::string configuration_page() {
       for (std::size_t at = 0; (at = form.find('|', at)) != std::string::npos; at += 2) {
         form.replace(at, 1, "\\|");
       }
-      const std::string default_value =
-          option.default_value.empty() ? "" : "`" + std::string(option.default_value) + "`";
+      std::string default_value(option.default_for(section.command));
+      if (!default_value.empty()) default_value = "`" + default_value + "`";
       page += "| `--" + std::string(brief ? option.short_flag : option.flag) + "` | " + variable +
               " | " + default_value + " | " + form + " | " + std::string(option.help) + " |\n";
     }

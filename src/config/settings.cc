@@ -176,34 +176,20 @@ Result<void> read_flag(Command command, const std::vector<std::string>& argument
   return {};
 }
 
-}  // namespace
-
-Environment process_environment() {
-  return [](std::string_view variable) -> std::optional<std::string> {
-    const char* value = std::getenv(std::string(variable).c_str());
-    if (value == nullptr) return std::nullopt;
-    return std::string(value);
-  };
+// STORAGE_URI beats MONGODB_URI beats the command's default.
+void choose_storage(Settings& settings) {
+  if (settings.is_given("STORAGE_URI")) return;
+  const bool mongodb = settings.is_given("MONGODB_URI") || settings.is_given("MONGODB_URI_FILE");
+  if (mongodb || settings.storage_uri.empty()) settings.storage_uri = settings.mongodb_uri;
 }
 
-Result<CommandLine> parse_settings(Command command, const std::vector<std::string>& arguments,
-                                   const Environment& environment, bool& wrong_usage) {
-  CommandLine line;
-  wrong_usage = false;
-  for (const Option& option : option_table()) {
-    auto set = Assignment(line.settings, option, option.flag, option.default_value).run();
-    if (!set) return internal("default of " + set.error().message);
-  }
-  if (auto read = read_environment(command, environment, line.settings); !read) {
-    return read.error();
-  }
-  wrong_usage = true;
-  for (std::size_t at = 0; at < arguments.size(); ++at) {
-    if (auto read = read_flag(command, arguments, at, line); !read) return read.error();
-  }
-  wrong_usage = false;  // what does not fit together may come from either
-  Settings& settings = line.settings;
-  if (settings.is_given("CSV_PATH") && !settings.is_given("SOURCE")) settings.source = "csv";
+Result<void> only_one_of(const Settings& settings, std::string_view one, std::string_view other) {
+  if (!settings.is_given(one) || !settings.is_given(other)) return {};
+  return invalid(std::string(one) + " and " + std::string(other) +
+                 " are both set: give one of them");
+}
+
+Result<void> check_source(const Settings& settings) {
   if (settings.is_given("CSV_PATH") && settings.source == "simulator") {
     return invalid("SOURCE=simulator contradicts CSV_PATH='" + settings.csv_path +
                    "': give one of them");
@@ -220,12 +206,63 @@ Result<CommandLine> parse_settings(Command command, const std::vector<std::strin
     return invalid("SHARD_LEASE=" + format_duration(settings.shard_lease) +
                    " is not acceptable: expected 2s to 1h");
   }
+  return {};
+}
+
+Result<void> check_storage(Command command, const Settings& settings) {
+  constexpr std::uint32_t kSharing = kCollector | kApiGateway;
+  if ((command & kSharing) == 0 || !settings.storage_uri.starts_with("embedded:")) return {};
+  return invalid("STORAGE_URI='" + settings.storage_uri +
+                 "' is not acceptable here: the embedded store belongs to one process, that of "
+                 "all-in-one; expected mongodb://HOST");
+}
+
+// What no single setting shows.
+Result<void> check_together(Command command, const Settings& settings) {
+  if (auto fits = check_source(settings); !fits) return fits;
+  if (auto fits = check_storage(command, settings); !fits) return fits;
+  if (auto fits = only_one_of(settings, "REDIS_PASSWORD", "REDIS_PASSWORD_FILE"); !fits)
+    return fits;
+  if (auto fits = only_one_of(settings, "MONGODB_URI", "MONGODB_URI_FILE"); !fits) return fits;
   // Leases are extended every third of it; the queue extends none by more than a day.
   if (settings.visibility_timeout < std::chrono::seconds{1} ||
       settings.visibility_timeout > std::chrono::hours{24}) {
     return invalid("VISIBILITY_TIMEOUT=" + format_duration(settings.visibility_timeout) +
                    " is not acceptable: expected 1s to 24h");
   }
+  return {};
+}
+
+}  // namespace
+
+Environment process_environment() {
+  return [](std::string_view variable) -> std::optional<std::string> {
+    const char* value = std::getenv(std::string(variable).c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  };
+}
+
+Result<CommandLine> parse_settings(Command command, const std::vector<std::string>& arguments,
+                                   const Environment& environment, bool& wrong_usage) {
+  CommandLine line;
+  wrong_usage = false;
+  for (const Option& option : option_table()) {
+    auto set = Assignment(line.settings, option, option.flag, option.default_for(command)).run();
+    if (!set) return internal("default of " + set.error().message);
+  }
+  if (auto read = read_environment(command, environment, line.settings); !read) {
+    return read.error();
+  }
+  wrong_usage = true;
+  for (std::size_t at = 0; at < arguments.size(); ++at) {
+    if (auto read = read_flag(command, arguments, at, line); !read) return read.error();
+  }
+  wrong_usage = false;  // what does not fit together may come from either
+  Settings& settings = line.settings;
+  if (settings.is_given("CSV_PATH") && !settings.is_given("SOURCE")) settings.source = "csv";
+  choose_storage(settings);
+  if (auto fits = check_together(command, settings); !fits) return fits.error();
   return line;
 }
 

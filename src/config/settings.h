@@ -30,6 +30,9 @@ enum Command : std::uint32_t {
   kStoreCheck = 1U << 2,
   kHealth = 1U << 3,
   kStreamer = 1U << 4,
+  kCollector = 1U << 5,
+  kQueueService = 1U << 6,
+  kApiGateway = 1U << 7,
 };
 
 // Comments on the members are in the table (settings.cc), which also holds the defaults.
@@ -56,6 +59,10 @@ struct Settings {
   bool exit_at_end = false;
 
   // Queue
+  std::string queue_service_url;
+  std::string queue_token_file;
+  std::string queue_host;
+  std::uint64_t queue_port = 0;
   std::string queue_topic;
   std::string consumer_group;
   std::string queue_engine;
@@ -64,6 +71,13 @@ struct Settings {
   std::uint64_t max_retries = 0;
   std::uint64_t buffer_size = 0;
   ByteSize buffer_bytes;
+  std::string redis_addr;
+  std::string redis_username;
+  std::string redis_password;
+  std::string redis_password_file;
+  std::uint64_t redis_db = 0;
+  bool redis_tls = false;
+  std::string redis_ca_file;
 
   // Collector
   std::uint64_t collector_batch_size = 0;
@@ -71,6 +85,9 @@ struct Settings {
 
   // Storage
   std::string storage_uri;
+  std::string mongodb_uri;
+  std::string mongodb_uri_file;
+  std::string mongodb_database;
   milliseconds retention{};
 
   // API gateway
@@ -81,6 +98,10 @@ struct Settings {
   std::uint64_t api_rate_limit = 0;
   std::string cors_origins;
   milliseconds shutdown_grace{};
+
+  // Health and metrics of services that have no API
+  std::string metrics_host;
+  std::uint64_t metrics_port = 0;
 
   // simulate
   milliseconds simulate_duration{};
@@ -115,6 +136,13 @@ struct Option {
   std::string_view short_flag = {};
   std::string_view short_variable = {};
   std::uint32_t short_commands = 0;
+  // A default of its own for some commands.
+  std::string_view other_default = {};
+  std::uint32_t other_commands = 0;
+
+  std::string_view default_for(Command command) const {
+    return (other_commands & command) != 0 ? other_default : default_value;
+  }
 };
 
 std::span<const Option> option_table();

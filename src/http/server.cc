@@ -160,6 +160,10 @@ class TcpServer final : public Server {
 
 }  // namespace
 
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+}
+
 Result<std::unique_ptr<Server>> Server::listen(ServerOptions options, Router router) {
   auto server = std::make_unique<TcpServer>(std::move(options), std::move(router));
   const Result<void> listening = server->listen();

@@ -17,6 +17,9 @@ class Metrics;
 
 namespace gpu_telemetry::http {
 
+// Whether who listens on `host` is reached from this machine only.
+bool is_loopback(std::string_view host);
+
 struct ServerOptions {
   std::string name = "api";        // in logs and the `server` label of metrics
   std::string host = "127.0.0.1";  // an address, or a name that resolves to one; "::" for all

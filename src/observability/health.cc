@@ -1,6 +1,7 @@
 #include "observability/health.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "observability/log.h"
 
@@ -20,13 +21,12 @@ void Health::expect(std::string_view name) {
   conditions_.try_emplace(std::string(name), Condition{false, std::string(kStarting)});
 }
 
-void Health::set_ok(std::string_view name) {
+void Health::set_ok(std::string_view name, std::string_view remark) {
   {
     const concurrency::MutexLock lock(mutex_);
     Condition& condition = conditions_[std::string(name)];
-    if (condition.ok) return;
-    condition.ok = true;
-    condition.reason.clear();
+    condition.reason = remark;
+    if (std::exchange(condition.ok, true)) return;
   }
   log_info("check passes", {{"check", name}});
 }

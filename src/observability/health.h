@@ -18,7 +18,7 @@ class Health {
   struct Check {
     std::string name;
     bool ok = false;
-    std::string reason;  // why not; empty when ok
+    std::string reason;  // why not; of one that is ok, what should be known all the same, or empty
     friend bool operator==(const Check&, const Check&) = default;
   };
   struct State {
@@ -30,7 +30,8 @@ class Health {
   // Names a condition that does not hold yet, so that the process is not ready before it does.
   void expect(std::string_view name);
   // The condition holds, or does not, and why. A change is logged. An unknown name is added.
-  void set_ok(std::string_view name);
+  // `remark`: shown beside a condition that holds.
+  void set_ok(std::string_view name, std::string_view remark = {});
   void set_failed(std::string_view name, std::string_view reason);
 
   // From here on the process is not ready: it finishes what it has and takes nothing new. For good.

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "concurrency/spawn.h"
-#include "concurrency/thread_name.h"
 #include "observability/log.h"
-#include "services/assembly/assembly.h"
+#include "services/api_gateway/gateway_service.h"
+#include "services/queue_service/queue_service.h"
 #include "wire/batch_wire.h"
 
 namespace gpu_telemetry::services {
@@ -32,9 +32,6 @@ milliseconds share_of_time_left(SteadyTime deadline) { return time_left(deadline
 
 }  // namespace
 
-AllInOne::AllInOne(const config::Settings& settings)
-    : settings_(settings), pipeline_work_(asio::make_work_guard(pipeline_)) {}
-
 Result<std::unique_ptr<AllInOne>> AllInOne::open(const config::Settings& settings) {
   std::unique_ptr<AllInOne> all(new AllInOne(settings));
   observability::add_build_info(all->metrics_);
@@ -48,64 +45,49 @@ Result<std::unique_ptr<AllInOne>> AllInOne::open(const config::Settings& setting
 }
 
 Result<void> AllInOne::open_storage() {
-  auto store = open_embedded_store(settings_, metrics_);
+  auto store = open_store(settings_, metrics_);
   if (!store) return store.error();
   store_ = std::move(*store);
   return {};
 }
 
 Result<void> AllInOne::open_queue() {
-  const auto store_path = embedded_store_path(settings_);
-  if (!store_path) return store_path.error();
+  std::string folder = embedded_store_path(settings_);
+  if (folder.empty()) folder = "gpu-telemetry-data";
   // The collector is in this process, and no lease of it outlives it.
   constexpr bool kConsumersAreLocal = true;
-  auto queue = open_queue_engine(settings_, *store_path, kConsumersAreLocal,
-                                 pipeline_.get_executor(), health_);
+  auto queue = open_queue_engine(settings_, folder + "/queue", kConsumersAreLocal,
+                                 pipeline_.executor(), health_);
   if (!queue) return queue.error();
   queue_ = std::move(*queue);
   return {};
 }
 
-namespace {
-
-// Who may ask, as the settings say. Errors: kInvalid, kNotFound, kUnavailable, naming the setting.
-Result<FrontDoorOptions> front_door_options(const config::Settings& settings) {
-  FrontDoorOptions options;
-  auto origins = parse_cors_origins(settings.cors_origins);
-  if (!origins) return origins.error().at("CORS_ORIGINS");
-  options.cors_origins = std::move(*origins);
-  options.rate_limit = static_cast<double>(settings.api_rate_limit);
-  if (settings.api_tokens_file.empty()) return options;
-  auto tokens = open_tokens_file(settings.api_tokens_file, system_clock());
-  if (!tokens) return tokens.error().at("API_TOKENS_FILE");
-  options.tokens = std::move(*tokens);
-  return options;
+// As for what changes something through the API: without a token only for this machine.
+Result<void> AllInOne::add_queue_routes(http::Router& router) {
+  if (settings_.queue_token_file.empty() && !http::is_loopback(settings_.api_host)) {
+    log_info("the queue's API is not served: without QUEUE_TOKEN_FILE it is on loopback only",
+             {{"api_host", settings_.api_host}});
+    return {};
+  }
+  return add_queue_api(router, settings_, *queue_.queue);
 }
 
-}  // namespace
-
 Result<void> AllInOne::open_gateway() {
-  ApiGatewayOptions options;
-  options.server.host = settings_.api_host;
-  options.server.port = static_cast<std::uint16_t>(settings_.api_port);
-  options.server.max_connections = static_cast<std::uint32_t>(settings_.api_max_connections);
+  auto read = gateway_options(settings_);
+  if (!read) return read.error();
+  ApiGatewayOptions options = std::move(*read);
   options.before_metrics = [this]() -> asio::awaitable<void> {
-    const auto topics = co_await queue_->statistics();
-    if (!topics) co_return;
-    const std::lock_guard lock(queue_gauges_mutex_);
-    queue_gauges_.update(*topics);
+    const auto topics = co_await queue_.queue->statistics();
+    if (topics) queue_gauges_.update(*topics);
   };
-  auto front_door = front_door_options(settings_);
-  if (!front_door) return front_door.error();
-  options.front_door = std::move(*front_door);
-  options.pipeline.queue = queue_;
-  options.pipeline.topic = settings_.queue_topic;
-  options.pipeline.consumer_group = settings_.consumer_group;
+  options.pipeline.queue = queue_.queue.get();
   options.pipeline.samples_stored = [this]() -> std::optional<std::uint64_t> {
     return static_cast<std::uint64_t>(samples_stored(metrics_).Value());
   };
-  auto gateway =
-      ApiGateway::listen(std::move(options), *store_, *store_, system_clock(), health_, metrics_);
+  options.more_routes = [this](http::Router& router) { return add_queue_routes(router); };
+  auto gateway = ApiGateway::listen(std::move(options), *store_.telemetry, *store_.gpus,
+                                    system_clock(), health_, metrics_);
   if (!gateway) return gateway.error();
   gateway_ = std::move(*gateway);
   return {};
@@ -114,29 +96,27 @@ Result<void> AllInOne::open_gateway() {
 Result<void> AllInOne::open_source() {
   auto source = services::open_source(settings_);
   if (!source) return source.error();
-  const auto executor = pipeline_.get_executor();
-  streamer_ = std::make_unique<Streamer>(streamer_options(settings_), std::move(*source), *queue_,
-                                         wire::batch_codec(), metrics_, executor);
-  collector_ = std::make_unique<Collector>(collector_options(settings_), *queue_, *store_, *store_,
-                                           wire::batch_codec(), system_clock(), metrics_, executor);
+  const auto executor = pipeline_.executor();
+  streamer_ = std::make_unique<Streamer>(streamer_options(settings_), std::move(*source),
+                                         *queue_.queue, wire::batch_codec(), metrics_, executor);
+  collector_ = std::make_unique<Collector>(collector_options(settings_), *queue_.queue,
+                                           *store_.telemetry, *store_.gpus, wire::batch_codec(),
+                                           system_clock(), metrics_, executor);
   return {};
 }
 
 void AllInOne::start(OnEnd on_end) {
-  pipeline_thread_ = std::thread([this] {
-    concurrency::name_this_thread("pipeline");
-    pipeline_.run();
-  });
+  pipeline_.start();
   gateway_->start();
   collector_->start();
   streamer_->start([this, on_end = std::move(on_end)](const Result<void>& source) {
     const auto then = [on_end, source] { on_end(source); };
-    concurrency::spawn(pipeline_.get_executor(), wait_until_stored(then));
+    concurrency::spawn(pipeline_.executor(), wait_until_stored(then));
   });
 }
 
 asio::awaitable<bool> AllInOne::queue_is_empty() {
-  const auto topics = co_await queue_->statistics();
+  const auto topics = co_await queue_.queue->statistics();
   if (!topics) co_return false;
   for (const queue::TopicStatistics& topic : *topics) {
     if (topic.topic != settings_.queue_topic) continue;
@@ -151,7 +131,7 @@ asio::awaitable<bool> AllInOne::queue_is_empty() {
 
 asio::awaitable<void> AllInOne::wait_until_stored(std::function<void()> then) {
   constexpr milliseconds kPoll{20};
-  asio::steady_timer timer(pipeline_);
+  asio::steady_timer timer(pipeline_.context());
   while (true) {
     const bool empty = co_await queue_is_empty();
     if (empty) break;
@@ -165,8 +145,7 @@ asio::awaitable<void> AllInOne::wait_until_stored(std::function<void()> then) {
 bool AllInOne::drain_queue(milliseconds longest) {
   auto stored = std::make_shared<std::promise<void>>();
   auto done = stored->get_future();
-  concurrency::spawn(pipeline_.get_executor(),
-                     wait_until_stored([stored] { stored->set_value(); }));
+  concurrency::spawn(pipeline_.executor(), wait_until_stored([stored] { stored->set_value(); }));
   return done.wait_for(longest) == std::future_status::ready;
 }
 
@@ -179,10 +158,8 @@ bool AllInOne::stop() {
   bool drained = settings_.queue_engine != "memory" || drain_queue(share_of_time_left(deadline));
   drained = collector_->stop(share_of_time_left(deadline)) && drained;
   gateway_->stop(time_left(deadline));
-  queue_->shut_down();
-  pipeline_work_.reset();
+  queue_.queue->shut_down();
   pipeline_.stop();
-  pipeline_thread_.join();
   const StreamerCounts counts = streamer_->counts();
   if (!drained)
     log_warn("the time to drain ran out", {{"grace", format_duration(settings_.shutdown_grace)}});
@@ -191,10 +168,19 @@ bool AllInOne::stop() {
 }
 
 AllInOne::~AllInOne() {
-  if (pipeline_thread_.joinable()) stop();
-  gateway_.reset();
+  if (pipeline_.is_running()) stop();
+  // The streamer and the collector first: they use the queue, in which the gateway's threads may
+  // still have coroutines.
   streamer_.reset();
   collector_.reset();
+  queue_ = {};
+  gateway_.reset();
+}
+
+std::vector<std::pair<std::string, std::string>> AllInOne::addresses() const {
+  const std::string url = local_url(settings_.api_host, gateway_->port());
+  return {
+      {"api", url + "/api/v1/gpus"}, {"health", url + "/health"}, {"metrics", url + "/metrics"}};
 }
 
 }  // namespace gpu_telemetry::services

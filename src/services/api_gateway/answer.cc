@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 

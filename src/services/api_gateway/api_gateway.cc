@@ -1,40 +1,31 @@
 #include "services/api_gateway/api_gateway.h"
 
 #include <map>
+#include <utility>
+#include <vector>
 
-#include "observability/build_info.h"
 #include "services/api_gateway/documents.h"
-#include "services/api_gateway/json.h"
 #include "services/api_gateway/routes.h"
+#include "services/status/status_routes.h"
 
 namespace gpu_telemetry::services {
 namespace {
 
-// GET /: what this is, and what else can be asked.
-std::string index_document(const http::Router& router) {
-  std::string body = "{";
-  json::append_member(body, "service", "gpu-telemetry");
-  json::append_key(body, "routes");
-  body += '[';
-  for (const http::Route& route : router.routes()) {
-    if (body.back() != '[') body += ',';
-    body += '{';
-    json::append_member(body, "method", http::to_string(route.method));
-    json::append_member(body, "path", route.pattern);
-    json::append_member(body, "summary", route.doc.summary);
-    body += '}';
-  }
-  body += "]}";
-  return body;
-}
-
-bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+boost::asio::awaitable<std::vector<observability::Health::Check>> ask_storage(ApiContext& context) {
+  auto ask = [&context] { return context.telemetry.check_health(); };
+  const auto storage = co_await read_storage(context, ask);
+  observability::Health::Check check;
+  check.name = "storage";
+  check.ok = storage.has_value();
+  if (!storage) check.reason = storage.error().message;
+  std::vector<observability::Health::Check> checks;
+  checks.push_back(std::move(check));
+  co_return checks;
 }
 
 // Without tokens anybody who reaches the port may do what it answers.
 bool may_change(const ApiGatewayOptions& options) {
-  return options.front_door.tokens != nullptr || is_loopback(options.server.host);
+  return options.front_door.tokens != nullptr || http::is_loopback(options.server.host);
 }
 
 // The same routes with the door before them.
@@ -65,29 +56,19 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
   std::unique_ptr<ApiGateway> gateway(new ApiGateway(options, telemetry, gpus, clock));
   gateway->context_.reset(
       new ApiContext{telemetry, gpus, gateway->intervals_, gateway->tail_, options.pipeline,
-                     gateway->pipeline_history_, may_change(options), clock, health, metrics,
-                     std::move(options.before_metrics), gateway->readers_, gateway->busy_readers_,
-                     options.readers + options.max_waiting});
+                     gateway->pipeline_history_, may_change(options), clock, gateway->readers_,
+                     gateway->busy_readers_, options.readers + options.max_waiting});
   http::Router router;
-  for (const auto add : {add_health_routes, add_gpu_routes, add_latest_routes, add_telemetry_routes,
+  ApiContext& context = *gateway->context_;
+  StatusOptions status{clock, health, metrics, [&context] { return ask_storage(context); },
+                       std::move(options.before_metrics)};
+  if (auto added = add_status_routes(router, std::move(status)); !added) return added.error();
+  for (const auto add : {add_gpu_routes, add_latest_routes, add_telemetry_routes,
                          add_catalogue_routes, add_fleet_latest_routes, add_fleet_telemetry_routes,
                          add_pipeline_routes, add_stream_routes}) {
-    if (auto added = add(router, *gateway->context_); !added) return added.error();
+    if (auto added = add(router, context); !added) return added.error();
   }
-  http::Route index;
-  index.pattern = "/";
-  index.doc.id = "getIndex";
-  index.doc.summary = "What can be asked";
-  index.doc.tag = "service";
-  http::ResponseDoc listed;
-  listed.description = "The routes";
-  listed.schema_json = R"({"type":"object"})";
-  index.doc.responses.push_back(std::move(listed));
-  index.handler =
-      [body = index_document(router)](http::Request&) -> boost::asio::awaitable<http::Response> {
-    co_return http::json_response(200, body);
-  };
-  if (auto added = router.add(std::move(index)); !added) return added.error();
+  if (auto added = add_index_route(router); !added) return added.error();
 
   options.server.metrics = &metrics;
   // After all others, which it describes.
@@ -96,6 +77,9 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
   }
   auto guarded = guard(router, gateway->front_door_);
   if (!guarded) return guarded.error();
+  if (options.more_routes) {
+    if (auto added = options.more_routes(*guarded); !added) return added.error();
+  }
   auto server = http::Server::listen(std::move(options.server), std::move(*guarded));
   if (!server) return server.error();
   gateway->server_ = std::move(*server);

@@ -27,7 +27,7 @@ namespace gpu_telemetry::services {
 
 // What the gateway shows of the way from the streamers to storage.
 struct PipelineOptions {
-  std::shared_ptr<queue::MessageQueue> queue;  // null: none is configured
+  queue::MessageQueue* queue = nullptr;  // null: none is configured; used until stop() returns
   // Whose dead letters and consumers are meant when nothing is said.
   std::string topic = "telemetry";
   std::string consumer_group = "collectors";
@@ -47,6 +47,9 @@ struct ApiGatewayOptions {
   std::chrono::milliseconds tail_interval = std::chrono::seconds{1};
   // Awaited before the text of /metrics is made; may be empty.
   std::function<boost::asio::awaitable<void>()> before_metrics;
+  // Adds what else this process serves on the port, which neither the front door guards nor the
+  // document describes; may be empty.
+  std::function<Result<void>(http::Router&)> more_routes;
 };
 
 // What handlers need, owned by the gateway.
@@ -59,9 +62,6 @@ struct ApiContext {
   PipelineHistory& pipeline_history;
   bool may_change = false;  // whether what changes something is answered at all
   const Clock& clock;
-  observability::Health& health;
-  observability::Metrics& metrics;
-  std::function<boost::asio::awaitable<void>()> before_metrics;
   boost::asio::thread_pool& readers;
   std::atomic<unsigned>& busy_readers;  // running or waiting
   unsigned max_busy_readers;

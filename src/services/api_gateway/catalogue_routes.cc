@@ -1,6 +1,6 @@
 // What is known of DCGM's fields.
 #include "services/api_gateway/answer.h"
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/routes.h"
 

@@ -6,7 +6,7 @@
 
 #include "services/api_gateway/answer.h"
 #include "services/api_gateway/fleet.h"
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/parameters.h"
 #include "services/api_gateway/route_docs.h"

@@ -4,7 +4,7 @@
 
 #include "http/encoding.h"
 #include "services/api_gateway/content_coding.h"
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 #include "services/api_gateway/media_type.h"
 
 namespace gpu_telemetry::services {

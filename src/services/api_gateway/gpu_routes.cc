@@ -1,11 +1,11 @@
 #include "services/api_gateway/answer.h"
 #include "services/api_gateway/fleet.h"
-#include "services/api_gateway/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/page_cursor.h"
 #include "services/api_gateway/parameters.h"
 #include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {

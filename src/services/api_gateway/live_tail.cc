@@ -6,7 +6,7 @@
 
 #include "observability/log.h"
 #include "services/api_gateway/answer.h"
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {

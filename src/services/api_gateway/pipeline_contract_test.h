@@ -24,7 +24,7 @@ class PipelineContract : public ApiContract {
     queue::QueueOptions queue_options;
     queue_ = queue::make_memory_queue(queue_options, clock_, loop_.executor());
     ApiGatewayOptions options;
-    options.pipeline.queue = queue_;
+    options.pipeline.queue = queue_.get();
     options.pipeline.samples_stored = [this] { return std::optional<std::uint64_t>(stored_); };
     start(std::move(options));
     std::vector<queue::OutgoingMessage> messages(3);

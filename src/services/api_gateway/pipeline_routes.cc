@@ -8,7 +8,7 @@
 
 #include "queue/http_api/json_body.h"
 #include "services/api_gateway/answer.h"
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/parameters.h"
 #include "services/api_gateway/pipeline_rates.h"

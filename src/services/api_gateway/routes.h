@@ -9,7 +9,6 @@
 
 namespace gpu_telemetry::services {
 
-Result<void> add_health_routes(http::Router& router, ApiContext& context);
 Result<void> add_gpu_routes(http::Router& router, ApiContext& context);
 Result<void> add_latest_routes(http::Router& router, ApiContext& context);
 Result<void> add_telemetry_routes(http::Router& router, ApiContext& context);

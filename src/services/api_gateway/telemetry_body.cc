@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "services/api_gateway/answer.h"
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 #include "services/api_gateway/page_cursor.h"
 
 namespace gpu_telemetry::services {

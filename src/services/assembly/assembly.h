@@ -2,7 +2,11 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "config/settings.h"
 #include "domain/result.h"
@@ -12,7 +16,8 @@
 #include "services/collector/collector.h"
 #include "services/streamer/streamer.h"
 #include "sources/source.h"
-#include "storage/embedded/embedded_store.h"
+#include "storage/gpu_repository.h"
+#include "storage/telemetry_repository.h"
 
 namespace gpu_telemetry::services {
 
@@ -25,18 +30,51 @@ CollectorOptions collector_options(const config::Settings& settings);
 // The source of SOURCE. Errors: of the source, saying which setting chooses another one.
 Result<std::unique_ptr<sources::Source>> open_source(const config::Settings& settings);
 
-// The engine of QUEUE_ENGINE, in this process. `store_path` holds the durable queue's folder when
-// QUEUE_DATA_DIR names none; a write of it that fails makes `health` fail. `consumers_are_local`:
-// see DurableQueueOptions. Damage is logged. Errors: of the engine.
-Result<std::unique_ptr<queue::MessageQueue>> open_queue_engine(
-    const config::Settings& settings, const std::string& store_path, bool consumers_are_local,
-    boost::asio::any_io_executor executor, observability::Health& health);
+// A queue, and a way to ask what is behind it.
+struct OpenQueue {
+  std::unique_ptr<queue::MessageQueue> queue;
+  // Whether what the queue stands on answers, and sentences about what is unsafe there; empty when
+  // nothing outside of this process is behind it. Refers to the queue.
+  std::function<boost::asio::awaitable<Result<std::vector<std::string>>>()> check;
+};
 
-// The folder of an `embedded:PATH` STORAGE_URI. Errors: kInvalid for any other.
-Result<std::string> embedded_store_path(const config::Settings& settings);
+// The engine of QUEUE_ENGINE. `default_path` is the durable queue's folder when QUEUE_DATA_DIR
+// names none; a write of it that fails makes `health` fail. `consumers_are_local`: see
+// DurableQueueOptions. `executor` runs timers and connections; its context outlives the queue.
+// Damage is logged. Errors: of the engine, or of a file with a secret.
+Result<OpenQueue> open_queue_engine(const config::Settings& settings,
+                                    const std::string& default_path, bool consumers_are_local,
+                                    boost::asio::any_io_executor executor,
+                                    observability::Health& health);
 
-// The embedded store there. Damage is logged. Errors: as EmbeddedStore::open.
-Result<std::unique_ptr<storage::embedded::EmbeddedStore>> open_embedded_store(
-    const config::Settings& settings, observability::Metrics& metrics);
+// The queue of QUEUE_SERVICE_URL: a queue service, or Redis itself. Connects when it is used, and
+// needs nobody there before. `executor` as above. Errors: kInvalid (the URL), or of a file with a
+// secret.
+Result<OpenQueue> connect_queue(const config::Settings& settings,
+                                boost::asio::any_io_executor executor);
+
+// The text of the file that `variable` names, now and at each call, read again when it changes,
+// which is logged. Null when `path` is empty. Errors: of the file, naming the variable.
+Result<std::function<std::string()>> secret_from_file(std::string_view variable,
+                                                      const std::string& path);
+
+// Both repositories of one store. The references live as long as the owner.
+struct OpenStore {
+  std::shared_ptr<void> owner;
+  storage::TelemetryRepository* telemetry = nullptr;
+  storage::GpuRepository* gpus = nullptr;
+  // Takes over rotated credentials; to be called now and then. Empty where there are none.
+  std::function<void()> refresh;
+};
+
+// The store of STORAGE_URI. MongoDB is not asked yet; damage of an embedded one is logged. Errors:
+// of the store, or of a file with a secret.
+Result<OpenStore> open_store(const config::Settings& settings, observability::Metrics& metrics);
+
+// The folder of an `embedded:PATH` STORAGE_URI; empty for any other.
+std::string embedded_store_path(const config::Settings& settings);
+
+// Names this process among the members of a group: host, process id.
+std::string process_name();
 
 }  // namespace gpu_telemetry::services

@@ -66,6 +66,7 @@ CollectorOptions collector_options(const config::Settings& settings) {
   CollectorOptions options;
   options.topic = settings.queue_topic;
   options.group = settings.consumer_group;
+  options.consumer = process_name();
   options.batch_messages = settings.collector_batch_size;
   options.max_concurrent_writes = settings.max_concurrent_handlers;
   options.visibility_timeout = settings.visibility_timeout;

@@ -1,4 +1,4 @@
-#include "services/api_gateway/json.h"
+#include "services/json/json.h"
 
 #include <array>
 #include <charconv>

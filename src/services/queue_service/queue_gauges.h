@@ -6,12 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "concurrency/thread_annotations.h"
 #include "observability/metrics.h"
 #include "queue/message_queue.h"
 
 namespace gpu_telemetry::services {
 
-// Used by one thread at a time.
+// Thread-safe.
 class QueueGauges {
  public:
   explicit QueueGauges(observability::Metrics& metrics) : metrics_(metrics) {}
@@ -19,10 +20,12 @@ class QueueGauges {
 
  private:
   void count(const std::string& name, const std::string& help, const observability::Labels& labels,
-             std::uint64_t total);
+             std::uint64_t total) GPU_TELEMETRY_REQUIRES(mutex_);
 
   observability::Metrics& metrics_;
-  std::map<std::pair<std::string, observability::Labels>, std::uint64_t> counted_;
+  concurrency::Mutex mutex_;
+  std::map<std::pair<std::string, observability::Labels>, std::uint64_t> counted_
+      GPU_TELEMETRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gpu_telemetry::services

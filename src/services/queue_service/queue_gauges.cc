@@ -1,4 +1,4 @@
-#include "services/all_in_one/queue_gauges.h"
+#include "services/queue_service/queue_gauges.h"
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -15,6 +15,7 @@ void QueueGauges::count(const std::string& name, const std::string& help,
 }
 
 void QueueGauges::update(const std::vector<queue::TopicStatistics>& topics) {
+  const concurrency::MutexLock lock(mutex_);
   const auto gauge = [this](const char* name, const char* help, const observability::Labels& labels,
                             double value) { metrics_.gauge(name, help, labels).Set(value); };
   for (const queue::TopicStatistics& topic : topics) {

@@ -5,10 +5,16 @@
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "commands.h"
 #include "observability/log.h"
 #include "services/all_in_one/all_in_one.h"
+#include "services/api_gateway/gateway_service.h"
+#include "services/collector/collector_service.h"
+#include "services/queue_service/queue_service.h"
+#include "services/streamer/streamer_service.h"
 
 namespace gpu_telemetry::app {
 namespace {
@@ -19,7 +25,7 @@ namespace asio = boost::asio;
 // process at once.
 class Lifetime {
  public:
-  explicit Lifetime(services::AllInOne& service) : service_(service) {}
+  explicit Lifetime(services::Service& service) : service_(service) {}
 
   // The end of the source, for --exit-at-end. Thread-safe.
   void quit(bool source_failed) {
@@ -59,7 +65,7 @@ class Lifetime {
     });
   }
 
-  services::AllInOne& service_;
+  services::Service& service_;
   asio::io_context control_{1};
   asio::signal_set signals_{control_, SIGINT, SIGTERM};
   std::thread stopper_;
@@ -67,30 +73,47 @@ class Lifetime {
   bool source_failed_ = false;
 };
 
-std::string api_url(const config::Settings& settings, std::uint16_t port) {
-  std::string host = settings.api_host;
-  if (host == "::" || host == "0.0.0.0") host = "localhost";
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "http://" + host + ":" + std::to_string(port);
+// The line that says that the process serves; whether it can do its work, /readyz knows.
+void log_addresses(const std::vector<std::pair<std::string, std::string>>& addresses) {
+  const auto& first = addresses.at(0);
+  const auto& second = addresses.at(1);
+  const auto& third = addresses.at(2);
+  observability::log_info(
+      "ready",
+      {{first.first, first.second}, {second.first, second.second}, {third.first, third.second}});
 }
 
-}  // namespace
-
-int run_all_in_one(const config::Settings& settings) {
-  auto service = services::AllInOne::open(settings);
+template <class Kind>
+int run_service(const config::Settings& settings) {
+  auto service = Kind::open(settings);
   if (!service) {
     complain(service.error().message);
     return kFailure;
   }
   Lifetime lifetime(**service);
-  (*service)->start([&](const Result<void>& source) {
-    if (settings.exit_at_end) lifetime.quit(!source);
+  (*service)->start([&](const Result<void>& ended) {
+    if (settings.exit_at_end) lifetime.quit(!ended);
   });
-  const std::string url = api_url(settings, (*service)->port());
-  observability::log_info(
-      "ready",
-      {{"api", url + "/api/v1/gpus"}, {"health", url + "/health"}, {"metrics", url + "/metrics"}});
+  log_addresses((*service)->addresses());
   return lifetime.run();
+}
+
+}  // namespace
+
+int run_all_in_one(const config::Settings& settings) {
+  return run_service<services::AllInOne>(settings);
+}
+int run_streamer(const config::Settings& settings) {
+  return run_service<services::StreamerService>(settings);
+}
+int run_queue_service(const config::Settings& settings) {
+  return run_service<services::QueueService>(settings);
+}
+int run_collector(const config::Settings& settings) {
+  return run_service<services::CollectorService>(settings);
+}
+int run_api_gateway(const config::Settings& settings) {
+  return run_service<services::GatewayService>(settings);
 }
 
 }  // namespace gpu_telemetry::app
