@@ -13,8 +13,9 @@ constexpr std::uint32_t kEverywhere = kServices | kSimulate | kStoreCheck | kHea
 constexpr std::uint32_t kReaders = kAllInOne | kStreamer;      // of a source
 constexpr std::uint32_t kWriters = kAllInOne | kCollector;     // to storage
 constexpr std::uint32_t kEngines = kAllInOne | kQueueService;  // have the queue in them
-constexpr std::uint32_t kUsers = kStreamer | kCollector;       // publish to a queue elsewhere, or consume from it
-constexpr std::uint32_t kRemote = kUsers | kApiGateway;        // ask a queue elsewhere
+constexpr std::uint32_t kUsers =
+    kStreamer | kCollector;  // publish to a queue elsewhere, or consume from it
+constexpr std::uint32_t kRemote = kUsers | kApiGateway;  // ask a queue elsewhere
 constexpr std::uint32_t kStores = kAllInOne | kCollector | kApiGateway;
 constexpr std::uint32_t kGateways = kAllInOne | kApiGateway;
 constexpr std::uint32_t kFleet = kReaders | kSimulate;

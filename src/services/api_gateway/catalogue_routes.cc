@@ -1,8 +1,8 @@
 // What is known of DCGM's fields.
 #include "services/api_gateway/answer.h"
-#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/routes.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {

@@ -5,10 +5,10 @@
 
 #include "services/api_gateway/answer.h"
 #include "services/api_gateway/fleet.h"
-#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/parameters.h"
 #include "services/api_gateway/routes.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {

@@ -6,12 +6,12 @@
 
 #include "services/api_gateway/answer.h"
 #include "services/api_gateway/fleet.h"
-#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/parameters.h"
 #include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
 #include "services/api_gateway/telemetry_buckets.h"
+#include "services/json/json.h"
 #include "storage/aggregate_check.h"
 
 namespace gpu_telemetry::services {

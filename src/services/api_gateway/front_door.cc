@@ -4,8 +4,8 @@
 
 #include "http/encoding.h"
 #include "services/api_gateway/content_coding.h"
-#include "services/json/json.h"
 #include "services/api_gateway/media_type.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {

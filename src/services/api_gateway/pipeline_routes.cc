@@ -8,12 +8,12 @@
 
 #include "queue/http_api/json_body.h"
 #include "services/api_gateway/answer.h"
-#include "services/json/json.h"
 #include "services/api_gateway/operation_docs.h"
 #include "services/api_gateway/parameters.h"
 #include "services/api_gateway/pipeline_rates.h"
 #include "services/api_gateway/route_docs.h"
 #include "services/api_gateway/routes.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "services/api_gateway/answer.h"
-#include "services/json/json.h"
 #include "services/api_gateway/page_cursor.h"
+#include "services/json/json.h"
 
 namespace gpu_telemetry::services {
 namespace {
