@@ -194,9 +194,9 @@ const auto kTable = std::to_array<Option>({
 
     // Health and metrics of services that have no API
     {"metrics-host", "METRICS_HOST", &S::metrics_host, "127.0.0.1", "address",
-     "Address that /livez, /readyz and /metrics are served on; :: for all", kRemote},
+     "Address that /livez, /readyz and /metrics are served on; :: for all", kUsers},
     {"metrics-port", "METRICS_PORT", &S::metrics_port, "9090", "0..65535",
-     "Port that they are served on; 0 for any free one", kRemote},
+     "Port that they are served on; 0 for any free one", kUsers},
 
     // simulate
     {"duration", "", &S::simulate_duration, "1h", "duration", "Simulated time to write", kSimulate},

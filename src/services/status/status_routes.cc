@@ -146,6 +146,10 @@ Result<void> add_index_route(http::Router& router) {
                  [body = std::move(body)](http::Request&) -> awaitable<http::Response> {
                    co_return http::json_response(200, body);
                  });
+  http::ResponseDoc listed;
+  listed.description = "The routes";
+  listed.schema_json = R"({"type":"object"})";
+  index.doc.responses.push_back(std::move(listed));
   return router.add(std::move(index));
 }
 
