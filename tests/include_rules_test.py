@@ -24,16 +24,17 @@ RULES = {
     "observability": ["domain/", ANNOTATIONS],
     "config": ["domain/", "observability/"],
     "log": [*BASICS, "io/", "observability/", ANNOTATIONS],
-    "http": [*BASICS, "observability/", "concurrency/"],
+    "tls": [*BASICS, "io/", "observability/", ANNOTATIONS],
+    "http": [*BASICS, "tls/", "observability/", "concurrency/"],
     "queue": [*BASICS, "io/", "log/", "observability/", "concurrency/"],
     # The two that carry a queue over HTTP.
     "queue/http_api": [*BASICS, "io/", "http/", "observability/", "concurrency/"],
-    "queue/http_client": [*BASICS, "io/", "http/", "observability/", "concurrency/"],
+    "queue/http_client": [*BASICS, "io/", "http/", "tls/", "observability/", "concurrency/"],
     "sources": ["domain/", "io/", "log/", "observability/", "concurrency/"],
     "wire": ["domain/", "io/", "log/", "observability/", "concurrency/"],
     "storage": ["domain/", "io/", "log/", "observability/", "concurrency/"],
     # Only here do rooms meet.
-    "services": ["domain/", "io/", "concurrency/", "observability/", "config/", "log/", "http/",
+    "services": ["domain/", "io/", "concurrency/", "observability/", "config/", "log/", "http/", "tls/",
                  "sources/", "wire/", "queue/", "storage/"],
 }
 

@@ -9,6 +9,7 @@
 #include "http/client.h"
 #include "sources/simulator/simulator.h"
 #include "storage/embedded/embedded_store.h"
+#include "tls/tls_context.h"
 #include "wire/batch_wire.h"
 
 namespace gpu_telemetry::app {
@@ -67,6 +68,11 @@ int run_health(const config::Settings& settings) {
   asio::io_context context(1);
   http::ClientOptions options;
   options.base_url = base;
+  if (!settings.tls_ca_file.empty()) {
+    auto trusted = tls::TlsContext::for_client(settings.tls_ca_file, system_clock());
+    if (!trusted) return fail(trusted.error().at("TLS_CA_FILE"));
+    options.tls = std::move(*trusted);
+  }
   const auto client = http::Client::create(options, context.get_executor());
   if (!client) return fail(client.error());
   http::ClientRequest request;

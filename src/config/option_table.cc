@@ -69,7 +69,8 @@ const auto kTable = std::to_array<Option>({
      &S::queue_service_url,
      "http://queue-service:8080",
      "URL",
-     "Queue service, http://HOST:PORT; or redis://[USER:PASSWORD@]HOST:PORT/DB without one; the "
+     "Queue service, http://HOST:PORT or https; or redis://[USER:PASSWORD@]HOST:PORT/DB without "
+     "one; the "
      "API shows it, and nothing of it when empty",
      kRemote,
      {},
@@ -193,6 +194,16 @@ const auto kTable = std::to_array<Option>({
      "How long SIGTERM may take to drain before what is left is cut", kServices},
 
     // Health and metrics of services that have no API
+    {"tls-cert-file", "TLS_CERT_FILE", &S::tls_cert_file, "", "path",
+     "PEM file of this service's certificate and those between it and its authority; with it "
+     "everything that this process serves is HTTPS; read again when it changes",
+     kServices},
+    {"tls-key-file", "TLS_KEY_FILE", &S::tls_key_file, "", "path",
+     "PEM file of the certificate's key", kServices},
+    {"tls-ca-file", "TLS_CA_FILE", &S::tls_ca_file, "", "path",
+     "PEM file of the authorities that an https service's certificate may come from; empty: the "
+     "system's",
+     kRemote | kHealth},
     {"metrics-host", "METRICS_HOST", &S::metrics_host, "127.0.0.1", "address",
      "Address that /livez, /readyz and /metrics are served on; :: for all", kUsers},
     {"metrics-port", "METRICS_PORT", &S::metrics_port, "9090", "0..65535",

@@ -224,6 +224,9 @@ Result<void> check_together(Command command, const Settings& settings) {
   if (auto fits = only_one_of(settings, "REDIS_PASSWORD", "REDIS_PASSWORD_FILE"); !fits)
     return fits;
   if (auto fits = only_one_of(settings, "MONGODB_URI", "MONGODB_URI_FILE"); !fits) return fits;
+  if (settings.tls_cert_file.empty() != settings.tls_key_file.empty()) {
+    return invalid("TLS_CERT_FILE and TLS_KEY_FILE belong together: give both of them or none");
+  }
   // Leases are extended every third of it; the queue extends none by more than a day.
   if (settings.visibility_timeout < std::chrono::seconds{1} ||
       settings.visibility_timeout > std::chrono::hours{24}) {

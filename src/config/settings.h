@@ -99,6 +99,10 @@ struct Settings {
   std::string cors_origins;
   milliseconds shutdown_grace{};
 
+  std::string tls_cert_file;
+  std::string tls_key_file;
+  std::string tls_ca_file;
+
   // Health and metrics of services that have no API
   std::string metrics_host;
   std::uint64_t metrics_port = 0;

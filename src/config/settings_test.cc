@@ -136,6 +136,51 @@ TEST(Settings, LeasesLastNoLongerThanTheQueueExtendsThem) {
   EXPECT_TRUE(parse({"--visibility-timeout", "24h"}));
 }
 
+TEST(Settings, ServicesHaveDefaultsOfTheirOwn) {
+  auto line = parse({}, {}, kCollector);
+  ASSERT_TRUE(line) << line.error();
+  EXPECT_EQ(line->settings.collector_batch_size, 1u);
+  EXPECT_EQ(line->settings.storage_uri, "mongodb://mongodb:27017");
+  EXPECT_EQ(line->settings.queue_service_url, "http://queue-service:8080");
+  line = parse({}, {}, kApiGateway);
+  ASSERT_TRUE(line) << line.error();
+  EXPECT_EQ(line->settings.queue_service_url, "");
+  line = parse({}, {}, kQueueService);
+  ASSERT_TRUE(line) << line.error();
+  EXPECT_EQ(line->settings.queue_data_dir, "gpu-telemetry-queue");
+  EXPECT_EQ(line->settings.queue_port, 8080u);
+}
+
+TEST(Settings, StorageUriBeatsMongodbUriWhichBeatsTheDefault) {
+  const Variables both = {{"STORAGE_URI", "mongodb://a"}, {"MONGODB_URI", "mongodb://b"}};
+  EXPECT_EQ(parse({}, both)->settings.storage_uri, "mongodb://a");
+  EXPECT_EQ(parse({}, {{"MONGODB_URI", "mongodb://b"}})->settings.storage_uri, "mongodb://b");
+  EXPECT_EQ(parse({})->settings.storage_uri, "embedded:gpu-telemetry-data");
+}
+
+TEST(Settings, TheEmbeddedStoreIsRefusedWhereProcessesShareOne) {
+  for (const Command command : {kCollector, kApiGateway}) {
+    const auto line = parse({}, {{"STORAGE_URI", "embedded:/data"}}, command);
+    ASSERT_FALSE(line);
+    EXPECT_THAT(line.error().message, HasSubstr("STORAGE_URI='embedded:/data'"));
+    EXPECT_THAT(line.error().message, HasSubstr("belongs to one process"));
+  }
+}
+
+TEST(Settings, WhatContradictsItselfIsRefused) {
+  const std::pair<Command, Variables> wrong[] = {
+      {kQueueService, {{"REDIS_PASSWORD", "a"}, {"REDIS_PASSWORD_FILE", "/b"}}},
+      {kCollector, {{"MONGODB_URI", "mongodb://a"}, {"MONGODB_URI_FILE", "/b"}}},
+      {kApiGateway, {{"TLS_CERT_FILE", "/cert.pem"}}},
+      {kStreamer, {{"TLS_KEY_FILE", "/key.pem"}}},
+  };
+  for (const auto& [command, variables] : wrong) {
+    const auto line = parse({}, variables, command);
+    ASSERT_FALSE(line) << variables.begin()->first;
+    EXPECT_THAT(line.error().message, HasSubstr(variables.begin()->first));
+  }
+}
+
 TEST(Settings, SimulateHasShortNamesForItsFleet) {
   const auto line =
       parse({"--gpus", "8", "--hosts", "2", "--seed", "9", "--interval", "5s"}, {}, kSimulate);

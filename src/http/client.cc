@@ -9,8 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "domain/clock.h"
 #include "http/client_connection.h"
 #include "http/encoding.h"
+#include "tls/tls_context.h"
 
 namespace gpu_telemetry::http {
 namespace {
@@ -121,15 +123,19 @@ class PooledClient final : public Client, public std::enable_shared_from_this<Po
 }  // namespace
 
 Result<Origin> Origin::parse(std::string_view url) {
-  const Error wrong = invalid("URL '" + std::string(url) + "' must be http://HOST[:PORT][/PATH]");
-  constexpr std::string_view kScheme = "http://";
-  if (!equal_ignoring_case(url.substr(0, kScheme.size()), kScheme)) return wrong;
-  std::string_view rest = url.substr(kScheme.size());
+  const Error wrong =
+      invalid("URL '" + std::string(url) + "' must be http[s]://HOST[:PORT][/PATH]");
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
+  const bool tls = equal_ignoring_case(url.substr(0, kTls.size()), kTls);
+  if (!tls && !equal_ignoring_case(url.substr(0, kPlain.size()), kPlain)) return wrong;
+  std::string_view rest = url.substr(tls ? kTls.size() : kPlain.size());
   const std::string_view authority = rest.substr(0, rest.find('/'));
   std::string_view path = rest.substr(authority.size());
   while (!path.empty() && path.back() == '/') path.remove_suffix(1);
   if (!is_visible(url) || rest.find_first_of("?#@\\") != std::string_view::npos) return wrong;
   Origin origin;
+  origin.tls = tls;
   std::string_view port;
   if (!authority.empty() && authority.front() == '[') {
     const std::size_t end = authority.find(']');
@@ -145,7 +151,7 @@ Result<Origin> Origin::parse(std::string_view url) {
   }
   if (origin.host.empty()) return wrong;
   if (!port.empty() && (port.front() != ':' || !is_port(port.substr(1)))) return wrong;
-  origin.port = port.empty() ? "80" : std::string(port.substr(1));
+  origin.port = port.empty() ? (tls ? "443" : "80") : std::string(port.substr(1));
   origin.authority = authority;
   origin.path_prefix = path;
   return origin;
@@ -176,6 +182,11 @@ Result<std::shared_ptr<Client>> Client::create(ClientOptions options,
                                                asio::any_io_executor executor) {
   Result<Origin> origin = Origin::parse(options.base_url);
   if (!origin) return origin.error();
+  if (origin->tls && options.tls == nullptr) {
+    auto trusted = tls::TlsContext::for_client({}, system_clock());
+    if (!trusted) return trusted.error();
+    options.tls = std::move(*trusted);
+  }
   return std::shared_ptr<Client>(
       std::make_shared<PooledClient>(std::move(options), std::move(*origin), std::move(executor)));
 }

@@ -14,10 +14,18 @@
 #include "domain/result.h"
 #include "http/message.h"
 
+namespace gpu_telemetry::tls {
+class TlsContext;
+}
+
 namespace gpu_telemetry::http {
 
 struct ClientOptions {
-  std::string base_url;  // "http://queue-service:8080"; a path in it is put before every target
+  // "http://queue-service:8080", or https; a path in it is put before every target.
+  std::string base_url;
+  // For https: whom to trust; null: the system's authorities. The certificate has to name the host
+  // of the URL.
+  std::shared_ptr<tls::TlsContext> tls;
   std::size_t max_idle_connections = 16;
   std::chrono::milliseconds connect_timeout = std::chrono::seconds{5};
   std::chrono::milliseconds idle_timeout = std::chrono::seconds{30};
@@ -63,11 +71,12 @@ struct ClientResponse {
 // touched.
 class Client {
  public:
-  // Errors: kInvalid for a URL that is not http://HOST[:PORT][/PATH].
+  // Errors: kInvalid for a URL that is not http[s]://HOST[:PORT][/PATH].
   static Result<std::shared_ptr<Client>> create(ClientOptions options,
                                                 boost::asio::any_io_executor executor);
   virtual ~Client() = default;
-  // Any answer is a value, whatever its status. Errors: kUnavailable (no connection, time-out, cut
+  // Any answer is a value, whatever its status. Errors: kUnavailable (no connection, a certificate
+  // that is not accepted, time-out, cut
   // answer), kFull (answer too large), kCorrupt (not HTTP), kCancelled (hung up before it left).
   virtual boost::asio::awaitable<Result<ClientResponse>> send(ClientRequest request) = 0;
 };

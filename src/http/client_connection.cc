@@ -17,6 +17,7 @@
 #include "http/chunk_decoder.h"
 #include "http/encoding.h"
 #include "http/response_head.h"
+#include "tls/tls_context.h"
 
 namespace gpu_telemetry::http {
 namespace {
@@ -44,6 +45,36 @@ bool ClientConnection::stale() {
   char byte = 0;
   const ssize_t size = ::recv(socket.native_handle(), &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
   return size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+StrandAwaitable<Result<void>> ClientConnection::begin_tls(
+    std::shared_ptr<asio::ssl::context> context, const std::string& host) {
+  tls_ = std::make_unique<Tls>(socket, std::move(context));
+  SSL* const connection = tls_->stream.native_handle();
+  boost::system::error_code not_numeric;
+  asio::ip::make_address(host, not_numeric);
+  if (not_numeric) {
+    SSL_set1_host(connection, host.c_str());
+    // Server Name Indication is for names alone (RFC 6066 section 3).
+    SSL_set_tlsext_host_name(connection, host.c_str());
+  } else {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), host.c_str());
+  }
+  const auto [error] =
+      co_await tls_->stream.async_handshake(asio::ssl::stream_base::client, kOnStrand);
+  if (!error) co_return Result<void>();
+  co_return unavailable(tls::handshake_problem(connection, error));
+}
+
+StrandAwaitable<ClientConnection::Outcome> ClientConnection::read_some(asio::mutable_buffer room) {
+  if (tls_) return tls_->stream.async_read_some(room, kOnStrand);
+  return socket.async_read_some(room, kOnStrand);
+}
+
+StrandAwaitable<ClientConnection::Outcome> ClientConnection::write(
+    const std::array<asio::const_buffer, 2>& parts) {
+  if (tls_) return asio::async_write(tls_->stream, parts, kOnStrand);
+  return asio::async_write(socket, parts, kOnStrand);
 }
 
 Exchange::Exchange(const Strand& strand, const Origin& origin, const ClientOptions& options,
@@ -95,8 +126,8 @@ void Exchange::finish() {
 Error Exchange::broken(std::string_view doing, const boost::system::error_code& error) const {
   const std::string_view path =
       std::string_view(request_.target).substr(0, request_.target.find('?'));
-  std::string where = std::string(to_string(request_.method)) + " http://" + origin_.authority +
-                      origin_.path_prefix + std::string(path) + ": ";
+  std::string where =
+      std::string(to_string(request_.method)) + " " + origin_.url() + std::string(path) + ": ";
   if (timed_out_) {
     const bool connecting = deadline_ < end_;
     where += connecting ? "no connection within " + format_duration(options_.connect_timeout)
@@ -107,13 +138,13 @@ Error Exchange::broken(std::string_view doing, const boost::system::error_code& 
 }
 
 Error Exchange::refused(const HeadProblem& problem) const {
-  const std::string message = "http://" + origin_.authority +
-                              ": the answer is not sound HTTP/1.1: " + std::string(problem.detail);
+  const std::string message =
+      origin_.url() + ": the answer is not sound HTTP/1.1: " + std::string(problem.detail);
   return problem.status == 431 || problem.status == 413 ? full(message) : corrupt(message);
 }
 
 Error Exchange::too_large() const {
-  return full("http://" + origin_.authority + ": the answer is larger than " +
+  return full(origin_.url() + ": the answer is larger than " +
               format_byte_size(options_.max_response_size));
 }
 
@@ -136,6 +167,11 @@ StrandAwaitable<Result<void>> Exchange::connect() {
   if (error || timed_out_) co_return broken("connecting", error);
   boost::system::error_code ignored;  // it only makes small requests faster
   connection_->socket.set_option(tcp::no_delay(true), ignored);
+  if (!origin_.tls) co_return Result<void>();
+  const Result<void> secured =
+      co_await connection_->begin_tls(options_.tls->current(), origin_.host);
+  if (!secured && timed_out_) co_return broken("the TLS handshake", {});
+  if (!secured) co_return unavailable(origin_.url() + ": no TLS: " + secured.error().message);
   co_return Result<void>();
 }
 
@@ -153,7 +189,7 @@ StrandAwaitable<Result<ClientResponse>> Exchange::converse() {
     const Result<void> head = co_await read_head();
     if (!head) co_return head.error();
   } while (status_.status < 200 && ++interim <= kMaxInterimAnswers);
-  if (status_.status < 200) co_return corrupt("http://" + origin_.authority + ": only 1xx answers");
+  if (status_.status < 200) co_return corrupt(origin_.url() + ": only 1xx answers");
   const Result<void> body = co_await read_body();
   if (!body) co_return body.error();
   co_return std::move(response_);
@@ -188,7 +224,7 @@ StrandAwaitable<Result<void>> Exchange::write_request() {
   build_head();
   const std::array<asio::const_buffer, 2> parts = {asio::buffer(head_),
                                                    asio::buffer(request_.body)};
-  const auto [error, size] = co_await asio::async_write(connection_->socket, parts, kOnStrand);
+  const auto [error, size] = co_await connection_->write(parts);
   if (!error && !timed_out_) co_return Result<void>();
   // A server may refuse a large body before it has read all of it: its answer is worth more than
   // the broken pipe, and the reading that follows finds it or the same error.
@@ -202,7 +238,7 @@ StrandAwaitable<Result<void>> Exchange::read_more() {
   InputBuffer& input = connection_->input;
   char* const into = input.prepare();
   const asio::mutable_buffer room(into, input.room());
-  const auto [error, size] = co_await connection_->socket.async_read_some(room, kOnStrand);
+  const auto [error, size] = co_await connection_->read_some(room);
   if (error || timed_out_) co_return broken("reading the answer", error);
   input.commit(size);
   co_return Result<void>();
@@ -266,7 +302,7 @@ StrandAwaitable<Result<void>> Exchange::read_sized_body(std::size_t length) {
   while (filled < length) {
     if (filled == body.size()) body.resize(std::min(length, std::max(kFirstBodyPart, filled * 2)));
     const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
-    const auto [error, size] = co_await connection_->socket.async_read_some(room, kOnStrand);
+    const auto [error, size] = co_await connection_->read_some(room);
     if (error || timed_out_) co_return broken("reading the answer's body", error);
     filled += size;
   }
@@ -283,7 +319,7 @@ StrandAwaitable<Result<void>> Exchange::read_chunked_body() {
     if (state == ChunkDecoder::State::kComplete) co_return Result<void>();
     if (state == ChunkDecoder::State::kTooLarge) co_return too_large();
     if (state == ChunkDecoder::State::kMalformed) {
-      co_return corrupt("http://" + origin_.authority + ": the answer's chunks are malformed");
+      co_return corrupt(origin_.url() + ": the answer's chunks are malformed");
     }
     const Result<void> more = co_await read_more();
     if (!more) co_return more.error();
@@ -298,7 +334,7 @@ StrandAwaitable<Result<void>> Exchange::read_body_until_close() {
     if (response_.body.size() > options_.max_response_size.bytes) co_return too_large();
     char* const into = input.prepare();
     const asio::mutable_buffer room(into, input.room());
-    const auto [error, size] = co_await connection_->socket.async_read_some(room, kOnStrand);
+    const auto [error, size] = co_await connection_->read_some(room);
     if (error == asio::error::eof && !timed_out_) co_return Result<void>();
     if (error || timed_out_) co_return broken("reading the answer's body", error);
     input.commit(size);

@@ -1,9 +1,12 @@
 // One connection of a client, and one request over it.
 #pragma once
 
+#include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <chrono>
@@ -11,6 +14,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "domain/result.h"
 #include "http/client.h"
@@ -27,24 +32,45 @@ using StrandAwaitable = boost::asio::awaitable<T, Strand>;
 
 // Where a client's requests go.
 struct Origin {
+  bool tls = false;
   std::string host;  // without the brackets of an IPv6 address
   std::string port;
   std::string authority;    // the Host header
   std::string path_prefix;  // put before every target; empty, or "/x" without a slash at its end
 
-  // Errors: kInvalid for anything but http://HOST[:PORT][/PATH].
+  std::string url() const { return (tls ? "https://" : "http://") + authority + path_prefix; }
+
+  // Errors: kInvalid for anything but http[s]://HOST[:PORT][/PATH].
   static Result<Origin> parse(std::string_view url);
 };
 
-struct ClientConnection {
+class ClientConnection {
+ public:
   explicit ClientConnection(const boost::asio::any_io_executor& executor) : socket(executor) {}
 
   // Whether the peer has closed it, or sent what nobody asked for, while it was idle.
   bool stale();
+  // From here on what is sent and read is in TLS: `host` has to be named by the peer's certificate.
+  StrandAwaitable<Result<void>> begin_tls(std::shared_ptr<boost::asio::ssl::context> context,
+                                          const std::string& host);
+
+  // To be awaited: (error, bytes).
+  using Outcome = std::tuple<boost::system::error_code, std::size_t>;
+  StrandAwaitable<Outcome> read_some(boost::asio::mutable_buffer room);
+  StrandAwaitable<Outcome> write(const std::array<boost::asio::const_buffer, 2>& parts);
 
   boost::asio::ip::tcp::socket socket;
   InputBuffer input;
   std::chrono::steady_clock::time_point idle_since;
+
+ private:
+  struct Tls {
+    Tls(boost::asio::ip::tcp::socket& socket, std::shared_ptr<boost::asio::ssl::context> made_by)
+        : context(std::move(made_by)), stream(socket, *context) {}
+    const std::shared_ptr<boost::asio::ssl::context> context;
+    boost::asio::ssl::stream<boost::asio::ip::tcp::socket&> stream;
+  };
+  std::unique_ptr<Tls> tls_;
 };
 
 // A request on its way. Runs on one strand, which its timer shares.

@@ -254,14 +254,17 @@ TEST_F(ClientTest, TalksToOurServerFromManyCoroutinesAtOnce) {
 
 TEST(OriginTest, ReadsUrlsAndRefusesOthers) {
   EXPECT_EQ(Origin::parse("http://a.example")->port, "80");
+  const Result<Origin> secure = Origin::parse("https://a.example");
+  EXPECT_EQ(secure->port, "443");
+  EXPECT_EQ(secure->url(), "https://a.example");
   const Result<Origin> full = Origin::parse("HTTP://[::1]:8080/queue/");
   ASSERT_TRUE(full);
   EXPECT_EQ(full->host, "::1");
   EXPECT_EQ(full->authority, "[::1]:8080");
   EXPECT_EQ(full->path_prefix, "/queue");
   for (const char* url :
-       {"", "a.example", "https://a", "http://", "http://:80", "http://a:0", "http://a:65536",
-        "http://a:8x", "http://u@a", "http://[::1", "http://a?b", "http://[x]", "http://a b"}) {
+       {"", "a.example", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:8x",
+        "http://u@a", "http://[::1", "http://a?b", "http://[x]", "http://a b"}) {
     EXPECT_FALSE(Origin::parse(url)) << url;
   }
 }

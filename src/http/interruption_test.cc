@@ -11,7 +11,7 @@
 
 #include "http/client.h"
 #include "http/server_fixture.h"
-#include "http/tcp_stream.h"
+#include "http/stream.h"
 
 namespace gpu_telemetry::http {
 namespace {

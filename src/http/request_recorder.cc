@@ -25,14 +25,15 @@ std::string_view method_label(std::string_view method) {
 
 }  // namespace
 
-RequestRecorder::RequestRecorder(std::string server, observability::Metrics* metrics, bool log)
-    : server_(std::move(server)), metrics_(metrics), log_(log) {}
+RequestRecorder::RequestRecorder(std::string server, observability::Metrics* metrics, bool log,
+                                 observability::LogLevel level)
+    : server_(std::move(server)), metrics_(metrics), log_(log), level_(level) {}
 
 void RequestRecorder::record(const RequestRecord& record) {
   const double seconds = std::chrono::duration<double>(record.duration).count();
   if (metrics_ != nullptr) series(record).Observe(seconds);
   const bool failed = record.status >= 500;
-  const auto level = failed ? observability::LogLevel::kWarn : observability::LogLevel::kInfo;
+  const auto level = failed ? observability::LogLevel::kWarn : level_;
   if (!log_ || !observability::log_enabled(level)) return;
   const std::string_view outcome = record.error.empty() ? "complete" : record.error;
   observability::log_line(level, "request",

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "http/message.h"
+#include "observability/log.h"
 #include "observability/metrics.h"
 
 namespace gpu_telemetry::http {
@@ -27,7 +28,8 @@ struct RequestRecord {
 // Used by one thread, so that finding a histogram takes no lock.
 class RequestRecorder {
  public:
-  RequestRecorder(std::string server, observability::Metrics* metrics, bool log);
+  RequestRecorder(std::string server, observability::Metrics* metrics, bool log,
+                  observability::LogLevel level);
   void record(const RequestRecord& record);
 
  private:
@@ -42,6 +44,7 @@ class RequestRecorder {
   const std::string server_;
   observability::Metrics* const metrics_;
   const bool log_;
+  const observability::LogLevel level_;
   std::vector<Series> series_;  // few: routes times the statuses they answer
 };
 

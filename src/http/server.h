@@ -10,9 +10,14 @@
 #include "domain/duration.h"
 #include "domain/result.h"
 #include "http/router.h"
+#include "observability/log.h"
 
 namespace gpu_telemetry::observability {
 class Metrics;
+}
+
+namespace gpu_telemetry::tls {
+class TlsContext;
 }
 
 namespace gpu_telemetry::http {
@@ -32,8 +37,12 @@ struct ServerOptions {
   std::chrono::milliseconds read_timeout = std::chrono::seconds{15};   // for a whole request; 408
   std::chrono::milliseconds write_timeout = std::chrono::seconds{30};  // for each write
   std::chrono::milliseconds idle_timeout = std::chrono::seconds{75};   // between requests
-  observability::Metrics* metrics = nullptr;                           // null: not counted
+  // HTTPS with it; null: HTTP.
+  std::shared_ptr<tls::TlsContext> tls;
+  observability::Metrics* metrics = nullptr;  // null: not counted
   bool log_requests = true;
+  // Of a request that did not fail; one that did (500 and above) is a warning.
+  observability::LogLevel log_level = observability::LogLevel::kInfo;
 };
 
 // Handlers run on the server's own threads and must not block them. What a handler throws is a 500.

@@ -10,6 +10,7 @@
 #include "http/response_head.h"
 #include "http/worker.h"
 #include "observability/log.h"
+#include "tls/tls_context.h"
 
 namespace gpu_telemetry::http {
 namespace {
@@ -36,11 +37,18 @@ void log_defect(std::string_view server, std::string_view id, std::string_view r
       {{"server", server}, {"request_id", id}, {"route", route}, {"error", defect}});
 }
 
+void log_handshake(std::string_view server, std::string_view client, std::string_view why) {
+  static observability::LogLimiter limiter;
+  limiter.log(observability::LogLevel::kInfo, "no TLS connection with a client",
+              {{"server", server}, {"remote_address", client}, {"error", why}});
+}
+
 }  // namespace
 
-Session::Session(Worker& worker, TcpStream stream, std::string remote_address, Welcome welcome)
+Session::Session(Worker& worker, Stream::Socket socket, std::shared_ptr<Stream::TlsContext> tls,
+                 std::string remote_address, Welcome welcome)
     : worker_(worker),
-      stream_(std::move(stream)),
+      stream_(std::move(socket), std::move(tls)),
       remote_address_(std::move(remote_address)),
       welcome_(welcome),
       scanner_(HeadLimits{worker.state().options.max_target_size.bytes,
@@ -74,6 +82,14 @@ void Session::cut() {
 }
 
 asio::awaitable<void> Session::run() {
+  if (stream_.is_tls()) {
+    const bool agreed = co_await shake_hands();
+    if (!agreed) {
+      disarm();
+      stream_.close();
+      co_return;
+    }
+  }
   if (welcome_ == Welcome::kRefuse) {
     started_ = std::chrono::steady_clock::now();
     refuse(503, "the server has as many connections as it may");
@@ -91,8 +107,26 @@ asio::awaitable<void> Session::run() {
     }
   }
   if (linger_) co_await linger();
+  if (stream_.is_tls() && !linger_ && !cut_) co_await say_goodbye();
   disarm();
   stream_.close();
+}
+
+asio::awaitable<bool> Session::shake_hands() {
+  arm(worker_.state().options.read_timeout);
+  const auto [error] = co_await stream_.shake_hands();
+  if (!error) co_return true;
+  if (!cut_ && !worker_.draining()) {
+    const std::string why =
+        timed_out_ ? "it took too long" : tls::handshake_problem(stream_.tls_connection(), error);
+    log_handshake(worker_.state().options.name, remote_address_, why);
+  }
+  co_return false;
+}
+
+asio::awaitable<void> Session::say_goodbye() {
+  arm(kLingerTime);
+  co_await stream_.say_goodbye();  // a client that is gone needs none
 }
 
 asio::awaitable<bool> Session::serve() {
@@ -227,13 +261,13 @@ void Session::watch() {
 void Session::on_readable(std::uint64_t answer, const boost::system::error_code& error) {
   if (error || answer != answer_) return;
   switch (stream_.peek()) {
-    case TcpStream::Peek::kBytes:
+    case Stream::Peek::kBytes:
       return;  // of the next request, which is read when its turn comes
-    case TcpStream::Peek::kNothing:
+    case Stream::Peek::kNothing:
       watched_ = 0;
       watch();
       return;
-    case TcpStream::Peek::kEnd:
+    case Stream::Peek::kEnd:
       client_left_ = true;
       tell_interrupted();
   }

@@ -19,7 +19,7 @@
 #include "http/input_buffer.h"
 #include "http/message.h"
 #include "http/router.h"
-#include "http/tcp_stream.h"
+#include "http/stream.h"
 
 namespace gpu_telemetry::http {
 
@@ -32,7 +32,8 @@ class Session final : public DeadlineWheel::Entry,
  public:
   enum class Welcome { kServe, kRefuse };  // kRefuse: says 503 and closes
 
-  Session(Worker& worker, TcpStream stream, std::string remote_address, Welcome welcome);
+  Session(Worker& worker, Stream::Socket socket, std::shared_ptr<Stream::TlsContext> tls,
+          std::string remote_address, Welcome welcome);
   ~Session() override;
 
   boost::asio::awaitable<void> run();
@@ -94,8 +95,12 @@ class Session final : public DeadlineWheel::Entry,
   bool advance(std::size_t size);
   boost::asio::awaitable<void> linger();
 
+  // TLS.
+  boost::asio::awaitable<bool> shake_hands();
+  boost::asio::awaitable<void> say_goodbye();
+
   Worker& worker_;
-  TcpStream stream_;
+  Stream stream_;
   const std::string remote_address_;
   const Welcome welcome_;
   boost::asio::cancellation_signal cancellation_;

@@ -14,6 +14,7 @@
 
 #include "http/response_head.h"
 #include "observability/log.h"
+#include "tls/tls_context.h"
 
 namespace gpu_telemetry::http {
 namespace {
@@ -32,7 +33,7 @@ std::chrono::nanoseconds tick_length(const ServerOptions& options) {
                                               std::chrono::milliseconds{250});
 }
 
-std::string address_text(const TcpStream::Socket& socket) {
+std::string address_text(const Stream::Socket& socket) {
   boost::system::error_code error;
   const auto endpoint = socket.remote_endpoint(error);
   if (error) return "";
@@ -53,7 +54,8 @@ void log_accept_error(std::string_view server, const boost::system::error_code& 
 
 Worker::Worker(ServerState& state)
     : state_(state),
-      recorder_(state.options.name, state.options.metrics, state.options.log_requests),
+      recorder_(state.options.name, state.options.metrics, state.options.log_requests,
+                state.options.log_level),
       wheel_(std::chrono::steady_clock::now(), tick_length(state.options)) {
   std::random_device random;
   next_id_ = (static_cast<std::uint64_t>(random()) << 32) | random();
@@ -140,8 +142,9 @@ void Worker::admit(Socket socket) {
     welcome = Session::Welcome::kRefuse;
   }
   std::string address = address_text(socket);
-  const auto session =
-      std::make_shared<Session>(*this, TcpStream(std::move(socket)), std::move(address), welcome);
+  auto tls = state_.options.tls != nullptr ? state_.options.tls->current() : nullptr;
+  const auto session = std::make_shared<Session>(*this, std::move(socket), std::move(tls),
+                                                 std::move(address), welcome);
   auto ended = [session, server = state_.options.name](const std::exception_ptr&) {
     // Nothing but a cut makes run() throw, and that is logged with the request.
   };

@@ -70,7 +70,7 @@ class Worker {
   void remove(Session& session);
 
  private:
-  using Socket = TcpStream::Socket;
+  using Socket = Stream::Socket;
   using SessionHook = boost::intrusive::member_hook<Session, boost::intrusive::list_member_hook<>,
                                                     &Session::worker_hook>;
 

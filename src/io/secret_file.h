@@ -24,9 +24,11 @@ class SecretFile {
   using OnChange = std::function<void(const Result<void>&)>;
 
   // `clock` outlives the secret. The file is looked at once a second at most, when somebody asks.
-  // Errors: kNotFound, kUnavailable, kInvalid (empty, or longer than kMaxSecretSize).
+  // Errors: kNotFound, kUnavailable, kInvalid (empty, or longer than
+  // `max_size` bytes).
   static Result<std::shared_ptr<SecretFile>> open(std::string path, const Clock& clock,
-                                                  OnChange on_change = {});
+                                                  OnChange on_change = {},
+                                                  std::size_t max_size = kMaxSecretSize);
 
   // The text now. Costs a lock and, once a second, a look at the file.
   std::string text();
@@ -34,13 +36,17 @@ class SecretFile {
   std::string refreshed_text();
 
  private:
-  SecretFile(std::string path, const Clock& clock, OnChange on_change)
-      : path_(std::move(path)), clock_(clock), on_change_(std::move(on_change)) {}
+  SecretFile(std::string path, const Clock& clock, OnChange on_change, std::size_t max_size)
+      : path_(std::move(path)),
+        clock_(clock),
+        on_change_(std::move(on_change)),
+        max_size_(max_size) {}
   std::string look(bool now);
 
   const std::string path_;
   const Clock& clock_;
   const OnChange on_change_;
+  const std::size_t max_size_;
   concurrency::Mutex mutex_;
   std::string text_ GPU_TELEMETRY_GUARDED_BY(mutex_);
   std::string trouble_ GPU_TELEMETRY_GUARDED_BY(mutex_);  // of the last look; empty: none

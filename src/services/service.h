@@ -29,7 +29,7 @@ class Service {
   virtual std::vector<std::pair<std::string, std::string>> addresses() const = 0;
 };
 
-// http://HOST:PORT that a person on this machine can open: a wildcard address becomes localhost.
-std::string local_url(const std::string& host, std::uint16_t port);
+// http[s]://HOST:PORT that a person on this machine can open: a wildcard address becomes localhost.
+std::string local_url(bool tls, const std::string& host, std::uint16_t port);
 
 }  // namespace gpu_telemetry::services

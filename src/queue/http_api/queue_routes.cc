@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "http/bearer.h"
 #include "http/encoding.h"
 #include "queue/http_api/binary_body.h"
 #include "queue/http_api/json_body.h"
@@ -245,23 +246,10 @@ Answer delete_group(Api& api, http::Request& request) {
   co_return json_ok(R"({"status":"success"})");
 }
 
-// Takes as long for a wrong token as for the right one, wherever they differ.
-bool same_secret(std::string_view given, std::string_view secret) {
-  unsigned difference = given.size() == secret.size() ? 0 : 1;
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char expected = secret.empty() ? '\0' : secret[i % secret.size()];
-    difference |= static_cast<unsigned char>(given[i] ^ expected);
-  }
-  return difference == 0 && !secret.empty();
-}
-
 bool is_authorized(const Api& api, const http::Request& request) {
   if (!api.options.token) return true;
-  constexpr std::string_view kScheme = "Bearer ";
-  const std::string_view header = request.headers.get("Authorization");
-  if (!http::equal_ignoring_case(header.substr(0, kScheme.size()), kScheme)) return false;
-  const std::string token = api.options.token();
-  return same_secret(http::trim(header.substr(kScheme.size())), token);
+  const std::string_view given = http::bearer_token(request.headers.get("Authorization"));
+  return http::same_secret(given, api.options.token());
 }
 
 Answer refuse_stranger() {

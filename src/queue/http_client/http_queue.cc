@@ -313,6 +313,7 @@ Result<std::unique_ptr<MessageQueue>> make_http_queue(HttpQueueOptions options,
                                                       asio::any_io_executor executor) {
   http::ClientOptions client_options;
   client_options.base_url = options.url;
+  client_options.tls = options.tls;
   client_options.max_idle_connections = options.max_idle_connections;
   client_options.connect_timeout = options.connect_timeout;
   client_options.max_response_size = kLargestAnswer;

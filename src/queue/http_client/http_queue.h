@@ -12,10 +12,15 @@
 #include "domain/result.h"
 #include "queue/message_queue.h"
 
+namespace gpu_telemetry::tls {
+class TlsContext;
+}
+
 namespace gpu_telemetry::queue {
 
 struct HttpQueueOptions {
-  std::string url;  // "http://queue-service:8080"
+  std::string url;                       // "http://queue-service:8080", or https
+  std::shared_ptr<tls::TlsContext> tls;  // see http::ClientOptions
   // The bearer token; null or empty: none is sent. Asked at each request and from any thread, so
   // that it may change.
   std::function<std::string()> token;
@@ -36,7 +41,7 @@ struct HttpQueueOptions {
 // A fetch that is cancelled, and those that shut_down ends, tell the service that nobody waits any
 // longer; messages that were on their way are released, which is no retry. Requests of other kinds
 // run to their end.
-// Errors: kInvalid for a URL that is not http://HOST[:PORT][/PATH].
+// Errors: kInvalid for a URL that is not http[s]://HOST[:PORT][/PATH].
 Result<std::unique_ptr<MessageQueue>> make_http_queue(HttpQueueOptions options,
                                                       boost::asio::any_io_executor executor);
 

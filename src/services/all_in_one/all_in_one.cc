@@ -178,7 +178,8 @@ AllInOne::~AllInOne() {
 }
 
 std::vector<std::pair<std::string, std::string>> AllInOne::addresses() const {
-  const std::string url = local_url(settings_.api_host, gateway_->port());
+  const std::string url =
+      local_url(!settings_.tls_cert_file.empty(), settings_.api_host, gateway_->port());
   return {
       {"api", url + "/api/v1/gpus"}, {"health", url + "/health"}, {"metrics", url + "/metrics"}};
 }

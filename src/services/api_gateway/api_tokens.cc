@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "http/bearer.h"
 #include "http/encoding.h"
 #include "io/file_system.h"
 #include "observability/log.h"
@@ -17,18 +18,6 @@ bool is_token_text(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view("-._~+/=").find(c) != std::string_view::npos;
   });
-}
-
-// Looks at every character of both, whatever it finds.
-bool equal_in_constant_time(std::string_view given, std::string_view known) {
-  unsigned difference = given.size() == known.size() ? 0U : 1U;
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char other = known[i % known.size()];
-    difference |= static_cast<unsigned char>(given[i]) ^ static_cast<unsigned char>(other);
-  }
-  // Not to be seen through by the optimiser, which would stop early.
-  volatile unsigned result = difference;
-  return result == 0;
 }
 
 }  // namespace
@@ -149,15 +138,10 @@ Result<std::function<std::string()>> open_tokens_file(const std::string& path, c
 }
 
 ApiRole ApiTokens::role_of(std::string_view authorization) {
-  constexpr std::string_view kScheme = "Bearer ";
-  if (authorization.size() <= kScheme.size() ||
-      !http::equal_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) {
-    return ApiRole::kNone;
-  }
-  const std::string_view given = http::trim(authorization.substr(kScheme.size()));
+  const std::string_view given = http::bearer_token(authorization);
   ApiRole role = ApiRole::kNone;
   for (const Token& token : *tokens()) {
-    const bool same = equal_in_constant_time(given, token.text);
+    const bool same = http::same_secret(given, token.text);
     if (same) role = std::max(role, token.role);
   }
   return role;

@@ -33,6 +33,9 @@ Result<ApiGatewayOptions> gateway_options(const config::Settings& settings) {
   options.server.host = settings.api_host;
   options.server.port = static_cast<std::uint16_t>(settings.api_port);
   options.server.max_connections = static_cast<std::uint32_t>(settings.api_max_connections);
+  auto tls = server_tls(settings);
+  if (!tls) return tls.error();
+  options.server.tls = std::move(*tls);
   auto front_door = front_door_options(settings);
   if (!front_door) return front_door.error();
   options.front_door = std::move(*front_door);
@@ -102,7 +105,8 @@ GatewayService::~GatewayService() {
 }
 
 std::vector<std::pair<std::string, std::string>> GatewayService::addresses() const {
-  const std::string url = local_url(settings_.api_host, gateway_->port());
+  const std::string url =
+      local_url(!settings_.tls_cert_file.empty(), settings_.api_host, gateway_->port());
   return {
       {"api", url + "/api/v1/gpus"}, {"health", url + "/health"}, {"metrics", url + "/metrics"}};
 }

@@ -18,6 +18,7 @@
 #include "sources/source.h"
 #include "storage/gpu_repository.h"
 #include "storage/telemetry_repository.h"
+#include "tls/tls_context.h"
 
 namespace gpu_telemetry::services {
 
@@ -57,6 +58,12 @@ Result<OpenQueue> connect_queue(const config::Settings& settings,
 // which is logged. Null when `path` is empty. Errors: of the file, naming the variable.
 Result<std::function<std::string()>> secret_from_file(std::string_view variable,
                                                       const std::string& path);
+
+// What this process serves HTTPS with, by TLS_CERT_FILE and TLS_KEY_FILE; null: it serves HTTP.
+Result<std::shared_ptr<tls::TlsContext>> server_tls(const config::Settings& settings);
+
+// Whom it trusts as a client, by TLS_CA_FILE; null: the system's authorities.
+Result<std::shared_ptr<tls::TlsContext>> client_tls(const config::Settings& settings);
 
 // Both repositories of one store. The references live as long as the owner.
 struct OpenStore {

@@ -59,6 +59,9 @@ Result<OpenQueue> open_service(const config::Settings& settings, any_io_executor
   auto token = secret_from_file("QUEUE_TOKEN_FILE", settings.queue_token_file);
   if (!token) return token.error();
   options.token = std::move(*token);
+  auto trusted = client_tls(settings);
+  if (!trusted) return trusted.error();
+  options.tls = std::move(*trusted);
   auto queue = queue::make_http_queue(std::move(options), std::move(executor));
   if (!queue) return queue.error().at("QUEUE_SERVICE_URL");
   OpenQueue open;

@@ -26,6 +26,21 @@ Result<std::function<std::string()>> secret_from_file(std::string_view variable,
   return std::function<std::string()>([file = std::move(*secret)] { return file->text(); });
 }
 
+Result<std::shared_ptr<tls::TlsContext>> server_tls(const config::Settings& settings) {
+  if (settings.tls_cert_file.empty()) return std::shared_ptr<tls::TlsContext>();
+  auto context =
+      tls::TlsContext::for_server(settings.tls_cert_file, settings.tls_key_file, system_clock());
+  if (!context) return context.error().at("TLS_CERT_FILE, TLS_KEY_FILE");
+  return context;
+}
+
+Result<std::shared_ptr<tls::TlsContext>> client_tls(const config::Settings& settings) {
+  if (settings.tls_ca_file.empty()) return std::shared_ptr<tls::TlsContext>();
+  auto context = tls::TlsContext::for_client(settings.tls_ca_file, system_clock());
+  if (!context) return context.error().at("TLS_CA_FILE");
+  return context;
+}
+
 std::string process_name() {
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';

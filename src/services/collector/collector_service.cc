@@ -29,9 +29,11 @@ Result<void> CollectorService::open_parts() {
   collector_ = std::make_unique<Collector>(collector_options(settings_), *queue_.queue,
                                            *store_.telemetry, *store_.gpus, wire::batch_codec(),
                                            system_clock(), metrics_, loop_.executor());
+  auto tls = server_tls(settings_);
+  if (!tls) return tls.error();
   auto status =
       listen_for_status(settings_.metrics_host, static_cast<std::uint16_t>(settings_.metrics_port),
-                        {system_clock(), health_, metrics_});
+                        std::move(*tls), {system_clock(), health_, metrics_});
   if (!status) return status.error();
   status_ = std::move(*status);
   return {};
@@ -77,7 +79,8 @@ CollectorService::~CollectorService() {
 }
 
 std::vector<std::pair<std::string, std::string>> CollectorService::addresses() const {
-  const std::string url = local_url(settings_.metrics_host, status_->port());
+  const std::string url =
+      local_url(!settings_.tls_cert_file.empty(), settings_.metrics_host, status_->port());
   return {{"queue", settings_.queue_service_url.substr(settings_.queue_service_url.find('@') + 1)},
           {"health", url + "/health"},
           {"metrics", url + "/metrics"}};

@@ -45,6 +45,10 @@ Result<void> QueueService::listen() {
   options.host = settings_.queue_host;
   options.port = static_cast<std::uint16_t>(settings_.queue_port);
   options.metrics = &metrics_;
+  options.log_level = observability::LogLevel::kDebug;  // thousands a second
+  auto tls = server_tls(settings_);
+  if (!tls) return tls.error();
+  options.tls = std::move(*tls);
   http::Router router;
   StatusOptions status{system_clock(), health_, metrics_};
   status.before_metrics = [this]() -> asio::awaitable<void> {
@@ -83,7 +87,8 @@ QueueService::~QueueService() {
 }
 
 std::vector<std::pair<std::string, std::string>> QueueService::addresses() const {
-  const std::string url = local_url(settings_.queue_host, server_->port());
+  const std::string url =
+      local_url(!settings_.tls_cert_file.empty(), settings_.queue_host, server_->port());
   return {
       {"queue", url + "/api/v1/queue"}, {"health", url + "/health"}, {"metrics", url + "/metrics"}};
 }

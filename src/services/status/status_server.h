@@ -9,8 +9,9 @@
 
 namespace gpu_telemetry::services {
 
-// One thread. Errors: as http::Server::listen.
+// One thread; HTTPS with `tls`. Errors: as http::Server::listen.
 Result<std::unique_ptr<http::Server>> listen_for_status(const std::string& host, std::uint16_t port,
+                                                        std::shared_ptr<tls::TlsContext> tls,
                                                         StatusOptions options);
 
 }  // namespace gpu_telemetry::services

@@ -25,9 +25,11 @@ Result<void> StreamerService::open_parts() {
   streamer_ =
       std::make_unique<Streamer>(streamer_options(settings_), std::move(*source), *queue_.queue,
                                  wire::batch_codec(), metrics_, loop_.executor());
+  auto tls = server_tls(settings_);
+  if (!tls) return tls.error();
   auto status =
       listen_for_status(settings_.metrics_host, static_cast<std::uint16_t>(settings_.metrics_port),
-                        {system_clock(), health_, metrics_});
+                        std::move(*tls), {system_clock(), health_, metrics_});
   if (!status) return status.error();
   status_ = std::move(*status);
   return {};
@@ -58,7 +60,8 @@ StreamerService::~StreamerService() {
 }
 
 std::vector<std::pair<std::string, std::string>> StreamerService::addresses() const {
-  const std::string url = local_url(settings_.metrics_host, status_->port());
+  const std::string url =
+      local_url(!settings_.tls_cert_file.empty(), settings_.metrics_host, status_->port());
   return {{"queue", settings_.queue_service_url.substr(settings_.queue_service_url.find('@') + 1)},
           {"health", url + "/health"},
           {"metrics", url + "/metrics"}};
