@@ -213,7 +213,9 @@ std::optional<SteadyTime> Ledger::tick(Now now) {
       const SeenId& first = topic.seen_ids.find(*topic.seen_order.front())->second;
       next = std::min(next, std::max(first.forgotten, now.steady + kForgetIdsEvery));
     }
-    if (topic.held.empty() && topic.groups.empty() && topic.seen_ids.empty()) {
+    tick_boards(now, topic, next);
+    if (topic.held.empty() && topic.groups.empty() && topic.seen_ids.empty() &&
+        topic.boards.empty()) {
       const SteadyTime idle_end = topic.last_used + options_.idle_group_lifetime;
       if (idle_end <= now.steady) {
         if (journal_) journal_->topic_removed(topic.number);
@@ -298,6 +300,10 @@ std::vector<TopicStatistics> Ledger::statistics(Now now) {
     statistics.published_total = topic->published_total;
     statistics.rejected_total = topic->rejected_total;
     statistics.deduplicated_total = topic->deduplicated_total;
+    for (auto& [source, board] : topic->boards) {
+      if (board.expire(now.steady)) board_changed(*topic, source, board);
+      statistics.sources.push_back(board.statistics(source));
+    }
   }
   return all;
 }

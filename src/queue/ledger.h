@@ -19,6 +19,7 @@
 #include "queue/ledger_journal.h"
 #include "queue/message_queue.h"
 #include "queue/receipt.h"
+#include "queue/shard_board.h"
 
 namespace gpu_telemetry::queue {
 
@@ -51,7 +52,8 @@ class Ledger {
 
   // As MessageQueue::publish. Messages can be fetched at once.
   Result<std::vector<PublishResult>> publish(Now now, const std::string& topic,
-                                             std::vector<OutgoingMessage> messages);
+                                             std::vector<OutgoingMessage> messages,
+                                             std::optional<ShardProgress> progress = {});
 
   // The two halves of publish, for an engine that stores messages before it shows them. What is
   // accepted counts against the limits; commit shows it to the groups; withdraw forgets it.
@@ -60,11 +62,17 @@ class Ledger {
     std::uint32_t topic = 0;
     std::uint64_t first = 0;  // sequences first <= s < end; none when all were duplicates
     std::uint64_t end = 0;
+    // What moved with them; none when this repeats a progress.
+    std::optional<ShardProgress> progress;
     std::vector<PublishResult> results;
   };
-  Result<Accepted> accept(Now now, const std::string& topic, std::vector<OutgoingMessage> messages);
-  void commit(std::uint32_t topic, std::uint64_t first, std::uint64_t end);
-  void withdraw(std::uint32_t topic, std::uint64_t first, std::uint64_t end);
+  Result<Accepted> accept(Now now, const std::string& topic, std::vector<OutgoingMessage> messages,
+                          std::optional<ShardProgress> progress = {});
+  void commit(const Accepted& accepted);
+  void withdraw(const Accepted& accepted);
+
+  // As MessageQueue::shards.
+  Result<ShardAssignment> shards(Now now, const ShardRequest& request);
 
   // As MessageQueue's, without the waiting. The first fetch of a group creates it, and its topic.
   Result<std::vector<Delivery>> fetch(Now now, const FetchRequest& request);
@@ -122,6 +130,11 @@ class Ledger {
   void replay_died(Now now, std::uint32_t topic, std::string_view group, GroupEntry entry,
                    Timestamp died, std::string reason);
   void replay_settled(std::uint32_t topic, std::string_view group, std::uint64_t sequence);
+  // A board whose members and owners are others now, or a new one.
+  void replay_board(std::uint32_t topic, std::string_view source, ShardBoard board);
+  void replay_board_removed(std::uint32_t topic, std::string_view source);
+  // Shards that are where a step begins go to where it ends; others have been there.
+  void replay_progress(std::uint32_t topic, const ShardProgress& progress);
   // Forgets messages that are still awaited and tells how many; from here on `journal` is told.
   std::uint64_t finish_replay(LedgerIdentity identity, LedgerJournal* journal);
   const LedgerIdentity& identity() const { return identity_; }
@@ -150,8 +163,18 @@ class Ledger {
                                const std::vector<OutgoingMessage>& messages) const;
   Result<void> check_room(const LedgerTopic& topic, const std::vector<OutgoingMessage>& messages,
                           const std::vector<Numbered>& numbers) const;
-  void hold(Now now, LedgerTopic& topic, OutgoingMessage message);
+  Accepted repeat(const std::string& topic, std::size_t messages);
+  void hold(Now now, LedgerTopic& topic, OutgoingMessage message, bool in_progress);
+  void show(LedgerTopic& topic, std::uint64_t first, std::uint64_t end);
   void forget_old_ids(SteadyTime now, LedgerTopic& topic);
+
+  // Sharing.
+  ShardBoard* find_board(std::string_view topic, std::string_view source) const;
+  Result<ShardBoard::Verdict> judge(Now now, const std::string& topic,
+                                    const ShardProgress& progress);
+  void board_changed(const LedgerTopic& topic, std::string_view source, const ShardBoard& board);
+  void remove_board(LedgerTopic& topic, std::string_view source);
+  void tick_boards(Now now, LedgerTopic& topic, SteadyTime& next);
 
   // Delivering and settling.
   void expire(Now now, LedgerTopic& topic, LedgerGroup& group);

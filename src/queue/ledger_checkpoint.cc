@@ -1,5 +1,6 @@
 // A ledger's state as bytes, without the messages. docs/formats/queue-log.md has the layout.
 #include <algorithm>
+#include <iterator>
 
 #include "io/bytes.h"
 #include "queue/ledger.h"
@@ -8,7 +9,8 @@
 namespace gpu_telemetry::queue {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kVersionWithoutBoards = 1;
 
 void put_text(std::string& out, std::string_view text) {
   io::append_varint(out, text.size());
@@ -26,6 +28,41 @@ SteadyTime steady_of(Now now, std::int64_t wall_milliseconds) {
 }
 
 }  // namespace
+
+// Members, then of each shard its fence and the number of its owner among them, from 1; 0: free.
+void append_board(std::string& out, const ShardBoard& board) {
+  io::append_varint(out, board.members().size());
+  for (const auto& [name, member] : board.members()) {
+    put_text(out, name);
+    io::append_varint(out, static_cast<std::uint64_t>(member.ttl.count()));
+  }
+  for (const ShardBoard::Shard& shard : board.shards()) {
+    io::append_varint(out, shard.fence);
+    const auto owner = board.members().find(shard.owner);
+    const auto place = std::distance(board.members().begin(), owner) + 1;
+    io::append_varint(out, owner == board.members().end() ? 0 : static_cast<std::uint64_t>(place));
+  }
+}
+
+bool read_board(io::ByteReader& in, SteadyTime now, ShardBoard& board) {
+  const std::uint64_t members = in.varint();
+  std::vector<std::string> names;
+  for (std::uint64_t i = 0; i < members && in.ok(); ++i) {
+    std::string name(in.sized_bytes());
+    const auto most = static_cast<std::uint64_t>(Milliseconds(kMaxMembership).count());
+    const Milliseconds ttl{static_cast<std::int64_t>(std::min(in.varint(), most))};
+    board.put_member(now, name, ttl);
+    names.push_back(std::move(name));
+  }
+  for (std::uint32_t number = 0; number < kShards && in.ok(); ++number) {
+    ShardBoard::Shard& shard = board.shard(number);
+    shard.fence = in.varint();
+    const std::uint64_t owner = in.varint();
+    if (owner > names.size()) return false;
+    if (owner > 0) shard.owner = names[owner - 1];
+  }
+  return in.ok();
+}
 
 class CheckpointWriter {
  public:
@@ -64,6 +101,16 @@ class CheckpointWriter {
       io::append_varint(out_, seen.sequence);
       put_signed(out_, unix_milliseconds(seen.seen));
     }
+    io::append_varint(out_, topic.boards.size());
+    for (const auto& [source, board] : topic.boards) {
+      put_text(out_, source);
+      append_board(out_, board);
+      for (const ShardBoard::Shard& shard : board.shards()) {
+        // What is being stored moves the shard again when it is read back.
+        io::append_varint(out_, shard.stored().position);
+        out_.push_back(shard.stored().finished ? 1 : 0);
+      }
+    }
   }
 
   void write_group(const LedgerGroup& group) {
@@ -99,7 +146,10 @@ class CheckpointReader {
       : in_(bytes), now_(now), earlier_(earlier), ledger_(ledger) {}
 
   Result<void> read() {
-    if (in_.fixed<std::uint8_t>() != kVersion) return damaged("an unknown version");
+    version_ = in_.fixed<std::uint8_t>();
+    if (version_ != kVersion && version_ != kVersionWithoutBoards) {
+      return damaged("an unknown version");
+    }
     ledger_.identity_.epoch = in_.fixed<std::uint64_t>();
     ledger_.identity_.generation = in_.varint();
     const std::uint64_t numbers = in_.varint();
@@ -144,7 +194,8 @@ class CheckpointReader {
       if (auto ok = read_group(topic); !ok) return ok;
     }
     count(topic);
-    return read_ids(topic);
+    if (auto ok = read_ids(topic); !ok) return ok;
+    return version_ == kVersionWithoutBoards ? Result<void>() : read_boards(topic);
   }
 
   void hold(LedgerTopic& topic, std::uint64_t sequence, std::uint64_t size) {
@@ -245,7 +296,25 @@ class CheckpointReader {
     return {};
   }
 
+  Result<void> read_boards(LedgerTopic& topic) {
+    const std::uint64_t boards = in_.varint();
+    for (std::uint64_t i = 0; i < boards && in_.ok(); ++i) {
+      std::string source(in_.sized_bytes());
+      ShardBoard board(now_.steady);
+      if (!read_board(in_, now_.steady, board)) return damaged("a board of shards");
+      for (std::uint32_t number = 0; number < kShards; ++number) {
+        board.shard(number).position = in_.varint();
+        board.shard(number).finished = in_.fixed<std::uint8_t>() != 0;
+      }
+      if (!topic.boards.emplace(std::move(source), std::move(board)).second) {
+        return damaged("a board twice");
+      }
+    }
+    return {};
+  }
+
   io::ByteReader in_;
+  std::uint8_t version_ = kVersion;
   const Now now_;
   Ledger& earlier_;
   Ledger& ledger_;

@@ -8,8 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "io/bytes.h"
 #include "queue/ledger_group.h"
 #include "queue/message_queue.h"
+#include "queue/shard_board.h"
 
 namespace gpu_telemetry::queue {
 
@@ -37,8 +39,16 @@ class LedgerJournal {
   virtual void group_created(std::uint32_t topic, std::string_view group) = 0;
   virtual void group_deleted(std::uint32_t topic, std::string_view group) = 0;
 
+  // `in_progress`: progressed() follows, and the message is accepted only together with it.
   virtual void accepted(std::uint32_t topic, const HeldMessage& message,
-                        std::string_view deduplication_id) = 0;
+                        std::string_view deduplication_id, bool in_progress) = 0;
+  // Shards have moved, together with the messages first <= sequence < end.
+  virtual void progressed(std::uint32_t topic, const ShardProgress& progress, std::uint64_t first,
+                          std::uint64_t end) = 0;
+  // Members, or the owners of shards, are now others.
+  virtual void board_changed(std::uint32_t topic, std::string_view source,
+                             const ShardBoard& board) = 0;
+  virtual void board_removed(std::uint32_t topic, std::string_view source) = 0;
   // The entries are now in their states: kReady, kLeased or kDelayed.
   virtual void changed(std::uint32_t topic, std::string_view group,
                        std::span<const GroupEntry> entries) = 0;
@@ -53,5 +63,10 @@ class LedgerJournal {
   // The engine has done one call's changes; they belong together.
   virtual void end_of_changes() = 0;
 };
+
+// A board's members and owners as bytes, without positions: docs/formats/queue-log.md. False: they
+// make no sense. Members have their whole ttl from `now`.
+void append_board(std::string& out, const ShardBoard& board);
+bool read_board(io::ByteReader& in, SteadyTime now, ShardBoard& board);
 
 }  // namespace gpu_telemetry::queue

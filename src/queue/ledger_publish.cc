@@ -8,10 +8,11 @@
 namespace gpu_telemetry::queue {
 
 Result<std::vector<PublishResult>> Ledger::publish(Now now, const std::string& topic,
-                                                   std::vector<OutgoingMessage> messages) {
-  auto accepted = accept(now, topic, std::move(messages));
+                                                   std::vector<OutgoingMessage> messages,
+                                                   std::optional<ShardProgress> progress) {
+  auto accepted = accept(now, topic, std::move(messages), std::move(progress));
   if (!accepted) return accepted.error();
-  commit(accepted->topic, accepted->first, accepted->end);
+  commit(*accepted);
   return std::move(accepted->results);
 }
 
@@ -73,7 +74,7 @@ Result<void> Ledger::check_room(const LedgerTopic& topic,
   return {};
 }
 
-void Ledger::hold(Now now, LedgerTopic& topic, OutgoingMessage message) {
+void Ledger::hold(Now now, LedgerTopic& topic, OutgoingMessage message, bool in_progress) {
   HeldMessage held;
   held.sequence = topic.next_sequence++;
   held.size = message_size(message.payload, message.headers);
@@ -90,13 +91,20 @@ void Ledger::hold(Now now, LedgerTopic& topic, OutgoingMessage message) {
     note_deadline(forgotten);
   }
   count_in(topic, held);
-  if (journal_) journal_->accepted(topic.number, held, message.deduplication_id);
+  if (journal_) journal_->accepted(topic.number, held, message.deduplication_id, in_progress);
   topic.held.push_back(std::move(held));
 }
 
 Result<Ledger::Accepted> Ledger::accept(Now now, const std::string& topic,
-                                        std::vector<OutgoingMessage> messages) {
-  if (auto ok = check_publish(options_, topic, messages, nullptr); !ok) return ok.error();
+                                        std::vector<OutgoingMessage> messages,
+                                        std::optional<ShardProgress> progress) {
+  const ShardProgress* steps = progress ? &*progress : nullptr;
+  if (auto ok = check_publish(options_, topic, messages, steps); !ok) return ok.error();
+  if (progress) {
+    const auto verdict = judge(now, topic, *progress);
+    if (!verdict) return verdict.error();
+    if (*verdict == ShardBoard::Verdict::kRepetition) return repeat(topic, messages.size());
+  }
   auto found = topic_for(now, topic);
   if (!found) return found.error();
   LedgerTopic& holder = **found;
@@ -119,32 +127,64 @@ Result<Ledger::Accepted> Ledger::accept(Now now, const std::string& topic,
     if (numbers[i].duplicate) {
       ++holder.deduplicated_total;
     } else {
-      hold(now, holder, std::move(messages[i]));
+      hold(now, holder, std::move(messages[i]), progress.has_value());
     }
   }
   accepted.end = holder.next_sequence;
   holder.published_total += accepted.end - accepted.first;
+  if (progress) {
+    find_board(topic, progress->source)->move(now.steady, *progress);
+    if (journal_) {
+      journal_->progressed(holder.number, *progress, accepted.first, accepted.end);
+    }
+    accepted.progress = std::move(progress);
+  }
   return accepted;
 }
 
-void Ledger::commit(std::uint32_t topic, std::uint64_t first, std::uint64_t end) {
-  LedgerTopic* holder = topic_by_number(topic);
-  if (holder == nullptr || first == end) return;
-  const auto groups = static_cast<std::uint32_t>(holder->groups.size());
+// The answer to a publish whose progress has been made.
+Ledger::Accepted Ledger::repeat(const std::string& topic, std::size_t messages) {
+  LedgerTopic& holder = *find_topic(topic);
+  holder.deduplicated_total += messages;
+  Accepted accepted;
+  accepted.topic = holder.number;
+  accepted.results.assign(messages, PublishResult{{}, true});
+  return accepted;
+}
+
+void Ledger::commit(const Accepted& accepted) {
+  LedgerTopic* holder = topic_by_number(accepted.topic);
+  if (holder == nullptr) return;
+  show(*holder, accepted.first, accepted.end);
+  if (!accepted.progress) return;
+  const auto board = holder->boards.find(accepted.progress->source);
+  if (board != holder->boards.end()) board->second.settle(*accepted.progress);
+}
+
+void Ledger::show(LedgerTopic& topic, std::uint64_t first, std::uint64_t end) {
+  if (first == end) return;
+  const auto groups = static_cast<std::uint32_t>(topic.groups.size());
   std::uint64_t shown = 0;
-  HeldMessage* message = holder->held.at_or_after(first);
-  for (; message != holder->held.end() && message->sequence < end; ++message) {
+  HeldMessage* message = topic.held.at_or_after(first);
+  for (; message != topic.held.end() && message->sequence < end; ++message) {
     if (message->removed) continue;
     message->pending = std::max(groups, 1U);
     ++shown;
   }
-  holder->shown_end = std::max(holder->shown_end, end);
-  for (auto& [name, group] : holder->groups) group.fresh += shown;
+  topic.shown_end = std::max(topic.shown_end, end);
+  for (auto& [name, group] : topic.groups) group.fresh += shown;
 }
 
-void Ledger::withdraw(std::uint32_t topic, std::uint64_t first, std::uint64_t end) {
-  LedgerTopic* holder = topic_by_number(topic);
-  if (holder == nullptr || first == end) return;
+void Ledger::withdraw(const Accepted& accepted) {
+  LedgerTopic* holder = topic_by_number(accepted.topic);
+  if (holder == nullptr) return;
+  if (accepted.progress) {
+    const auto board = holder->boards.find(accepted.progress->source);
+    if (board != holder->boards.end()) board->second.undo(*accepted.progress);
+  }
+  const std::uint64_t first = accepted.first;
+  const std::uint64_t end = accepted.end;
+  if (first == end) return;
   const auto withdrawn = [first, end](const SeenId& seen) {
     return seen.sequence >= first && seen.sequence < end;
   };

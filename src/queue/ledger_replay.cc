@@ -64,7 +64,7 @@ void Ledger::replay_accepted(Now now, std::uint32_t topic, HeldMessage message,
   count_in(*found, message);
   found->held.push_back(std::move(message));
   found->next_sequence = sequence + 1;
-  commit(topic, sequence, sequence + 1);
+  show(*found, sequence, sequence + 1);
 }
 
 bool Ledger::replay_copy(std::uint32_t topic, HeldMessage message) {

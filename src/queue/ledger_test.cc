@@ -96,8 +96,8 @@ TEST_F(LedgerTest, ShowsAcceptedMessagesOnlyWhenTheyAreCommitted) {
   FetchRequest late = request(9);
   late.group = "late";
   EXPECT_THAT(*ledger.fetch(now, late), IsEmpty());
-  ledger.commit(kept.topic, kept.first, kept.end);
-  ledger.withdraw(lost.topic, lost.first, lost.end);
+  ledger.commit(kept);
+  ledger.withdraw(lost);
   EXPECT_EQ(ledger.ready("t", "g"), 2U);
   EXPECT_EQ(ledger.ready("t", "late"), 2U);
   ASSERT_TRUE(ledger.publish(now, "t", {message("d")}));
@@ -116,6 +116,18 @@ TEST_F(LedgerTest, AgreesWithASimpleModelOnRandomOperations) {
         });
     ASSERT_EQ(difference, std::nullopt) << "seed " << seed << " after " << 12'000 - left;
   }
+}
+
+TEST(LedgerModelTest, AgreesThatALeaseExtendedByNothingIsOver) {
+  // Publish one message, fetch it, extend its lease by 0 ms.
+  const std::vector<std::uint32_t> choices = {0, 0, 3, 1, 4, 0, 0, 1, 12, 0, 0, 1, 0, 0};
+  std::size_t at = 0;
+  const auto difference = find_difference([&](std::uint32_t) -> std::optional<std::uint32_t> {
+    if (at == choices.size()) return std::nullopt;
+    return choices[at++];
+  });
+  EXPECT_EQ(difference, std::nullopt);
+  EXPECT_EQ(at, choices.size());
 }
 
 TEST(ReceiptTest, ReadsBackWhatItWrote) {

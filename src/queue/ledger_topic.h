@@ -14,6 +14,7 @@
 #include "queue/ledger_group.h"
 #include "queue/ledger_journal.h"
 #include "queue/sequence_table.h"
+#include "queue/shard_board.h"
 
 namespace gpu_telemetry::queue {
 
@@ -42,6 +43,8 @@ struct LedgerTopic {
   std::uint64_t bytes = 0;
 
   std::map<std::string, LedgerGroup, std::less<>> groups;
+
+  std::map<std::string, ShardBoard, std::less<>> boards;  // by source
 
   std::unordered_map<std::string, SeenId, StringHash, std::equal_to<>> seen_ids;
   // Keys of seen_ids in the order in which they are forgotten.

@@ -6,6 +6,7 @@
 #include "io/simulated_file_system.h"
 #include "queue/durable/durable_queue.h"
 #include "queue/memory/memory_queue.h"
+#include "queue/shard_contract_test.h"
 
 namespace gpu_telemetry::queue {
 namespace {
@@ -63,6 +64,8 @@ std::unique_ptr<QueueUnderTest> make_durable(QueueOptions options,
 
 INSTANTIATE_TEST_SUITE_P(Durable, QueueContract, ::testing::Values(&make_durable));
 INSTANTIATE_TEST_SUITE_P(Memory, QueueContract, ::testing::Values(&make_memory));
+INSTANTIATE_TEST_SUITE_P(Durable, ShardContract, ::testing::Values(&make_durable));
+INSTANTIATE_TEST_SUITE_P(Memory, ShardContract, ::testing::Values(&make_memory));
 
 }  // namespace
 }  // namespace gpu_telemetry::queue

@@ -22,10 +22,9 @@ class DurableQueue final : public LedgerQueue {
   Async<Result<std::vector<PublishResult>>> publish(
       std::string topic, std::vector<OutgoingMessage> messages,
       std::optional<ShardProgress> progress) override {
-    if (progress) co_return unavailable("this engine does not lease shards");
     std::shared_ptr<SyncCompletion> stored;
     const auto accept = [&](Ledger& ledger, Now now) {
-      auto accepted = ledger.accept(now, topic, std::move(messages));
+      auto accepted = ledger.accept(now, topic, std::move(messages), std::move(progress));
       if (accepted) stored = writer_->stage_publish(*accepted);
       return accepted;
     };
@@ -36,8 +35,8 @@ class DurableQueue final : public LedgerQueue {
     co_return std::move(accepted->results);
   }
 
-  Async<Result<ShardAssignment>> shards(ShardRequest) override {
-    co_return unavailable("this engine does not lease shards");
+  Async<Result<ShardAssignment>> shards(ShardRequest request) override {
+    co_return engine_->run([&](Ledger& ledger, Now now) { return ledger.shards(now, request); });
   }
 
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {

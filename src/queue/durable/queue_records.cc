@@ -102,6 +102,26 @@ void put_group(std::string& out, std::uint64_t change, std::uint32_t topic, std:
   put_place(out, change, topic, name);
 }
 
+void put_progress(std::string& out, std::uint64_t change, std::uint32_t topic,
+                  const ShardProgress& progress, std::uint64_t first, std::uint64_t end) {
+  put_place(out, change, topic, progress.source);
+  io::append_varint(out, first);
+  io::append_varint(out, end - first);
+  io::append_varint(out, progress.steps.size());
+  for (const ShardStep& step : progress.steps) {
+    io::append_varint(out, step.shard);
+    io::append_varint(out, step.from);
+    io::append_varint(out, step.to - step.from);
+    out.push_back(step.finished ? 1 : 0);
+  }
+}
+
+void put_board(std::string& out, std::uint64_t change, std::uint32_t topic, std::string_view source,
+               const ShardBoard& board) {
+  put_place(out, change, topic, source);
+  append_board(out, board);
+}
+
 void put_opened(std::string& out, std::uint64_t change, std::uint64_t generation) {
   put_place(out, change, static_cast<std::uint32_t>(generation), {});
 }
@@ -140,6 +160,12 @@ void QueueReplay::apply(std::uint8_t type, std::string_view payload, std::uint64
     case QueueRecord::kMessage:
     case QueueRecord::kCopy:
       readable = apply_message(static_cast<QueueRecord>(type), payload, segment);
+      break;
+    case QueueRecord::kStepMessage:
+      readable = await_progress(payload, segment);
+      break;
+    case QueueRecord::kProgress:
+      readable = apply_progress(payload);
       break;
     default:
       readable = apply_change(static_cast<QueueRecord>(type), payload);
@@ -201,6 +227,48 @@ bool QueueReplay::apply_message(QueueRecord type, std::string_view payload, std:
   return true;
 }
 
+bool QueueReplay::await_progress(std::string_view payload, std::uint64_t segment) {
+  io::ByteReader in(payload);
+  in.varint();
+  const auto topic = static_cast<std::uint32_t>(in.varint());
+  const std::uint64_t sequence = in.varint();
+  if (!in.ok()) return false;
+  waiting_[{topic, sequence}] = {std::string(payload), segment};
+  return true;
+}
+
+// A checkpoint may bear a later number and yet not have it: it was being stored then, and the
+// shards are where its steps begin.
+bool QueueReplay::apply_progress(std::string_view payload) {
+  io::ByteReader in(payload);
+  const std::uint64_t change = in.varint();
+  const auto topic = static_cast<std::uint32_t>(in.varint());
+  ShardProgress progress;
+  progress.source = std::string(in.sized_bytes());
+  const std::uint64_t first = in.varint();
+  const std::uint64_t count = in.varint();
+  const std::uint64_t steps = in.varint();
+  for (std::uint64_t i = 0; i < steps && in.ok(); ++i) {
+    ShardStep& step = progress.steps.emplace_back();
+    step.shard = static_cast<std::uint32_t>(in.varint());
+    step.from = in.varint();
+    step.to = step.from + in.varint();
+    step.finished = in.fixed<std::uint8_t>() != 0;
+    if (step.shard >= kShards) return false;
+  }
+  if (!in.ok()) return false;
+  bool readable = true;
+  for (const auto& [place, message] : waiting_) {
+    if (place.first != topic || place.second < first || place.second - first >= count) continue;
+    const bool applied = apply_message(QueueRecord::kMessage, message.payload, message.segment);
+    readable = readable && applied;
+  }
+  waiting_.clear();
+  ledger_.replay_progress(topic, progress);
+  last_change_ = std::max(last_change_, change);
+  return readable;
+}
+
 bool QueueReplay::apply_change(QueueRecord type, std::string_view payload) {
   io::ByteReader in(payload);
   const std::uint64_t change = in.varint();
@@ -255,6 +323,12 @@ bool QueueReplay::apply_change(QueueRecord type, std::string_view payload) {
     ledger_.replay_group_created(now_, topic, name);
   } else if (type == QueueRecord::kGroupDeleted) {
     ledger_.replay_group_deleted(topic, name);
+  } else if (type == QueueRecord::kBoard) {
+    ShardBoard board(now_.steady);
+    if (!read_board(in, now_.steady, board)) return false;
+    ledger_.replay_board(topic, name, std::move(board));
+  } else if (type == QueueRecord::kBoardRemoved) {
+    ledger_.replay_board_removed(topic, name);
   } else if (!batch) {
     return false;
   }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "domain/result.h"
@@ -25,7 +27,11 @@ enum class QueueRecord : std::uint8_t {
   kTopicRemoved = 9,
   kGroupCreated = 10,
   kGroupDeleted = 11,
-  kOpened = 12,  // written by each opening, before anything is delivered
+  kOpened = 12,       // written by each opening, before anything is delivered
+  kStepMessage = 13,  // a message that counts only when the progress behind it is there
+  kProgress = 14,     // shards moved, with the step messages before it
+  kBoard = 15,        // members and owners of a source's shards
+  kBoardRemoved = 16,
 };
 
 // Each begins with the number of the change: changes are numbered from 1, and a checkpoint bears
@@ -44,6 +50,12 @@ void put_dead(std::string& out, std::uint64_t change, std::uint32_t topic, std::
 void put_topic(std::string& out, std::uint64_t change, std::uint32_t topic, std::string_view name,
                std::uint64_t next_sequence);
 void put_group(std::string& out, std::uint64_t change, std::uint32_t topic, std::string_view name);
+
+// Of the messages first <= sequence < end.
+void put_progress(std::string& out, std::uint64_t change, std::uint32_t topic,
+                  const ShardProgress& progress, std::uint64_t first, std::uint64_t end);
+void put_board(std::string& out, std::uint64_t change, std::uint32_t topic, std::string_view source,
+               const ShardBoard& board);
 
 void put_opened(std::string& out, std::uint64_t change, std::uint64_t generation);
 
@@ -69,6 +81,8 @@ class QueueReplay {
  private:
   bool apply_checkpoint(std::string_view payload);
   bool apply_message(QueueRecord type, std::string_view payload, std::uint64_t segment);
+  bool await_progress(std::string_view payload, std::uint64_t segment);
+  bool apply_progress(std::string_view payload);
   bool apply_change(QueueRecord type, std::string_view payload);
 
   QueueOptions options_;
@@ -77,6 +91,12 @@ class QueueReplay {
   std::uint64_t last_change_ = 0;
   LedgerIdentity identity_;
   std::uint64_t unreadable_ = 0;
+  // Step messages whose progress has not come yet, by topic and sequence.
+  struct Waiting {
+    std::string payload;
+    std::uint64_t segment = 0;
+  };
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Waiting> waiting_;
   std::string parts_;  // of the checkpoint that is being read
   std::uint64_t parts_seen_ = 0;
 };

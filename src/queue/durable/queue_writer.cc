@@ -114,14 +114,34 @@ void QueueWriter::group_deleted(std::uint32_t topic, std::string_view group) {
 }
 
 void QueueWriter::accepted(std::uint32_t topic, const HeldMessage& message,
-                           std::string_view deduplication_id) {
+                           std::string_view deduplication_id, bool in_progress) {
   const std::size_t begin = staged_.bytes.size();
   put_message_head(staged_.bytes, next_change(), topic, message, deduplication_id);
-  add(QueueRecord::kMessage, begin, true);
+  add(in_progress ? QueueRecord::kStepMessage : QueueRecord::kMessage, begin, true);
   Item& item = staged_.items.back();
   item.payload = message.payload;
   item.topic = topic;
   item.sequence = message.sequence;
+}
+
+void QueueWriter::progressed(std::uint32_t topic, const ShardProgress& progress,
+                             std::uint64_t first, std::uint64_t end) {
+  const std::size_t begin = staged_.bytes.size();
+  put_progress(staged_.bytes, next_change(), topic, progress, first, end);
+  add(QueueRecord::kProgress, begin, true);
+}
+
+void QueueWriter::board_changed(std::uint32_t topic, std::string_view source,
+                                const ShardBoard& board) {
+  const std::size_t begin = staged_.bytes.size();
+  put_board(staged_.bytes, next_change(), topic, source, board);
+  add(QueueRecord::kBoard, begin, false);
+}
+
+void QueueWriter::board_removed(std::uint32_t topic, std::string_view source) {
+  const std::size_t begin = staged_.bytes.size();
+  put_group(staged_.bytes, next_change(), topic, source);
+  add(QueueRecord::kBoardRemoved, begin, false);
 }
 
 void QueueWriter::changed(std::uint32_t topic, std::string_view group,
@@ -164,9 +184,10 @@ std::shared_ptr<SyncCompletion> QueueWriter::stage_completion() {
 std::shared_ptr<SyncCompletion> QueueWriter::stage_publish(const Ledger::Accepted& accepted) {
   staged_.sync = true;
   Publish& publish = staged_.publishes.emplace_back();
-  publish.topic = accepted.topic;
-  publish.first = accepted.first;
-  publish.end = accepted.end;
+  publish.accepted.topic = accepted.topic;
+  publish.accepted.first = accepted.first;
+  publish.accepted.end = accepted.end;
+  publish.accepted.progress = accepted.progress;
   publish.repeats = accepted.end - accepted.first != accepted.results.size();
   publish.completion = std::make_shared<SyncCompletion>();
   return publish.completion;
@@ -296,7 +317,9 @@ Result<void> QueueWriter::append_checkpoint() {
 void QueueWriter::finish(Batch& batch, const Result<void>& outcome) {
   engine_->run_always([&](Ledger& ledger, Now) {
     for (const Item& item : batch.items) {
-      if (!outcome || item.type != QueueRecord::kMessage) continue;
+      const bool is_message =
+          item.type == QueueRecord::kMessage || item.type == QueueRecord::kStepMessage;
+      if (!outcome || !is_message) continue;
       HeldMessage* message = ledger.find_message(item.topic, item.sequence);
       if (message == nullptr) continue;
       message->place = item.segment;
@@ -305,10 +328,10 @@ void QueueWriter::finish(Batch& batch, const Result<void>& outcome) {
     for (Publish& publish : batch.publishes) {
       if (!outcome) publish.failure = outcome.error();
       if (!publish.failure) {
-        ledger.commit(publish.topic, publish.first, publish.end);
+        ledger.commit(publish.accepted);
         continue;
       }
-      ledger.withdraw(publish.topic, publish.first, publish.end);
+      ledger.withdraw(publish.accepted);
       checkpoint_wanted_ = true;
       fail_repetitions(publish);
     }
@@ -324,7 +347,8 @@ void QueueWriter::finish(Batch& batch, const Result<void>& outcome) {
 void QueueWriter::fail_repetitions(const Publish& withdrawn) {
   const std::lock_guard lock(mutex_);
   for (Publish& waiting : pending_.publishes) {
-    if (waiting.repeats && waiting.topic == withdrawn.topic) waiting.failure = withdrawn.failure;
+    if (waiting.repeats && waiting.accepted.topic == withdrawn.accepted.topic)
+      waiting.failure = withdrawn.failure;
   }
 }
 

@@ -52,8 +52,13 @@ class QueueWriter final : public LedgerJournal {
   void topic_removed(std::uint32_t topic) override;
   void group_created(std::uint32_t topic, std::string_view group) override;
   void group_deleted(std::uint32_t topic, std::string_view group) override;
-  void accepted(std::uint32_t topic, const HeldMessage& message,
-                std::string_view deduplication_id) override;
+  void accepted(std::uint32_t topic, const HeldMessage& message, std::string_view deduplication_id,
+                bool in_progress) override;
+  void progressed(std::uint32_t topic, const ShardProgress& progress, std::uint64_t first,
+                  std::uint64_t end) override;
+  void board_changed(std::uint32_t topic, std::string_view source,
+                     const ShardBoard& board) override;
+  void board_removed(std::uint32_t topic, std::string_view source) override;
   void changed(std::uint32_t topic, std::string_view group,
                std::span<const GroupEntry> entries) override;
   void died(std::uint32_t topic, std::string_view group, const GroupEntry& entry,
@@ -74,10 +79,8 @@ class QueueWriter final : public LedgerJournal {
     std::uint64_t segment = 0;  // that it was written to
   };
   struct Publish {
-    std::uint32_t topic = 0;
-    std::uint64_t first = 0;
-    std::uint64_t end = 0;
-    bool repeats = false;  // answers with messages that are not its own
+    Ledger::Accepted accepted;  // without its results
+    bool repeats = false;       // answers with messages that are not its own
     // Of the publish that it may repeat a message of, and that was withdrawn.
     std::optional<Error> failure;
     std::shared_ptr<SyncCompletion> completion;

@@ -18,13 +18,13 @@ class MemoryQueue final : public LedgerQueue {
   Async<Result<std::vector<PublishResult>>> publish(
       std::string topic, std::vector<OutgoingMessage> messages,
       std::optional<ShardProgress> progress) override {
-    if (progress) co_return unavailable("this engine does not lease shards");
-    co_return engine_->run(
-        [&](Ledger& ledger, Now now) { return ledger.publish(now, topic, std::move(messages)); });
+    co_return engine_->run([&](Ledger& ledger, Now now) {
+      return ledger.publish(now, topic, std::move(messages), std::move(progress));
+    });
   }
 
-  Async<Result<ShardAssignment>> shards(ShardRequest) override {
-    co_return unavailable("this engine does not lease shards");
+  Async<Result<ShardAssignment>> shards(ShardRequest request) override {
+    co_return engine_->run([&](Ledger& ledger, Now now) { return ledger.shards(now, request); });
   }
 
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {
