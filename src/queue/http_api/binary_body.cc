@@ -28,11 +28,16 @@ enum class Kind : char {
   kDeadLetters,
   kLetters,
   kCount,
+  kPublishProgress,
+  kShards,
+  kAssignment,
 };
 
 constexpr char kDuplicate = 1;
 constexpr char kRelease = 1;
 constexpr char kDeadLetter = 2;
+constexpr char kLeave = 1;
+constexpr char kFinished = 1;
 
 Kind kind_of(Settlement settlement) {
   switch (settlement) {
@@ -75,6 +80,10 @@ void append_headers(std::string& out, const Headers& headers) {
 void append_texts(std::string& out, const std::vector<std::string>& texts) {
   io::append_varint(out, texts.size());
   for (const std::string& text : texts) append_text(out, text);
+}
+
+bool is_of_kind(std::string_view bytes, Kind kind) {
+  return bytes.size() >= kPrefixSize && bytes[kPrefixSize - 1] == static_cast<char>(kind);
 }
 
 // One body: the prefix is checked at the beginning, and that nothing is left at the end.
@@ -166,14 +175,48 @@ bool is_other_version(std::string_view bytes) {
          bytes[kMagic.size()] != kVersion;
 }
 
-std::string write_publish(std::string_view topic, const std::vector<OutgoingMessage>& messages) {
+namespace {
+
+void append_progress(std::string& out, const ShardProgress& progress) {
+  append_text(out, progress.source);
+  append_text(out, progress.member);
+  io::append_varint(out, progress.steps.size());
+  for (const ShardStep& step : progress.steps) {
+    for (const std::uint64_t value : {std::uint64_t{step.shard}, step.fence, step.from, step.to}) {
+      io::append_varint(out, value);
+    }
+    out += step.finished ? kFinished : '\0';
+  }
+}
+
+ShardProgress read_progress(BodyReader& reader) {
+  ShardProgress progress;
+  progress.source = reader.text();
+  progress.member = reader.text();
+  progress.steps.resize(reader.bounded_count(5));
+  for (ShardStep& step : progress.steps) {
+    step.shard = reader.small_number();
+    step.fence = reader.number();
+    step.from = reader.number();
+    step.to = reader.number();
+    step.finished = (reader.byte() & kFinished) != 0;
+  }
+  return progress;
+}
+
+}  // namespace
+
+std::string write_publish(std::string_view topic, const std::vector<OutgoingMessage>& messages,
+                          const ShardProgress* progress) {
   std::size_t size = topic.size() + kEntryOverhead;
   for (const OutgoingMessage& message : messages) {
     size += message.deduplication_id.size() + size_of(message.headers) + message.payload->size() +
             kEntryOverhead;
   }
-  std::string out = begin(Kind::kPublish, size);
+  if (progress != nullptr) size += progress->steps.size() * kEntryOverhead + 500;
+  std::string out = begin(progress != nullptr ? Kind::kPublishProgress : Kind::kPublish, size);
   append_text(out, topic);
+  if (progress != nullptr) append_progress(out, *progress);
   io::append_varint(out, messages.size());
   for (const OutgoingMessage& message : messages) {
     append_text(out, message.deduplication_id);
@@ -184,9 +227,11 @@ std::string write_publish(std::string_view topic, const std::vector<OutgoingMess
 }
 
 Result<PublishBody> read_publish(std::string_view bytes) {
-  BodyReader reader(bytes, Kind::kPublish);
+  const bool with_progress = is_of_kind(bytes, Kind::kPublishProgress);
+  BodyReader reader(bytes, with_progress ? Kind::kPublishProgress : Kind::kPublish);
   PublishBody body;
   body.topic = reader.text();
+  if (with_progress) body.progress = read_progress(reader);
   body.messages.resize(reader.bounded_count(3));
   for (OutgoingMessage& message : body.messages) {
     message.deduplication_id = reader.text();
@@ -214,6 +259,62 @@ Result<std::vector<PublishResult>> read_published(std::string_view bytes) {
     result.message_id = reader.text();
   }
   return reader.end(std::move(results));
+}
+
+std::string write_shards(const ShardRequest& request) {
+  std::string out = begin(Kind::kShards, 500 + request.give_back.size() * 2);
+  append_text(out, request.topic);
+  append_text(out, request.source);
+  append_text(out, request.member);
+  io::append_varint(out, static_cast<std::uint64_t>(request.ttl.count()));
+  out += request.leave ? kLeave : '\0';
+  io::append_varint(out, request.give_back.size());
+  for (const std::uint32_t shard : request.give_back) io::append_varint(out, shard);
+  return out;
+}
+
+Result<ShardRequest> read_shards(std::string_view bytes) {
+  BodyReader reader(bytes, Kind::kShards);
+  ShardRequest request;
+  request.topic = reader.text();
+  request.source = reader.text();
+  request.member = reader.text();
+  request.ttl = reader.duration();
+  request.leave = (reader.byte() & kLeave) != 0;
+  request.give_back.resize(reader.bounded_count(1));
+  for (std::uint32_t& shard : request.give_back) shard = reader.small_number();
+  return reader.end(std::move(request));
+}
+
+std::string write_assignment(const ShardAssignment& assignment) {
+  std::string out = begin(Kind::kAssignment, (assignment.held.size() + 1) * kEntryOverhead);
+  out += assignment.finished ? kFinished : '\0';
+  io::append_varint(out, assignment.surplus);
+  io::append_varint(out, assignment.members);
+  io::append_varint(out, assignment.held.size());
+  for (const ShardLease& lease : assignment.held) {
+    for (const std::uint64_t value : {std::uint64_t{lease.shard}, lease.fence, lease.position}) {
+      io::append_varint(out, value);
+    }
+    out += lease.finished ? kFinished : '\0';
+  }
+  return out;
+}
+
+Result<ShardAssignment> read_assignment(std::string_view bytes) {
+  BodyReader reader(bytes, Kind::kAssignment);
+  ShardAssignment assignment;
+  assignment.finished = (reader.byte() & kFinished) != 0;
+  assignment.surplus = reader.small_number();
+  assignment.members = reader.small_number();
+  assignment.held.resize(reader.count(4));
+  for (ShardLease& lease : assignment.held) {
+    lease.shard = reader.small_number();
+    lease.fence = reader.number();
+    lease.position = reader.number();
+    lease.finished = (reader.byte() & kFinished) != 0;
+  }
+  return reader.end(std::move(assignment));
 }
 
 std::string write_deliveries(const std::vector<Delivery>& deliveries) {
@@ -321,13 +422,20 @@ std::string write_statistics(const std::vector<TopicStatistics>& topics) {
         io::append_varint(out, value);
       }
     }
+    io::append_varint(out, topic.sources.size());
+    for (const SourceStatistics& source : topic.sources) {
+      append_text(out, source.source);
+      io::append_varint(out, source.members);
+      io::append_varint(out, source.shards_held);
+      out += source.finished ? kFinished : '\0';
+    }
   }
   return out;
 }
 
 Result<std::vector<TopicStatistics>> read_statistics(std::string_view bytes) {
   BodyReader reader(bytes, Kind::kStatistics);
-  std::vector<TopicStatistics> topics(reader.count(7));
+  std::vector<TopicStatistics> topics(reader.count(8));
   for (TopicStatistics& topic : topics) {
     topic.topic = reader.text();
     for (std::uint64_t* value : {&topic.messages, &topic.bytes, &topic.published_total,
@@ -345,6 +453,13 @@ Result<std::vector<TopicStatistics>> read_statistics(std::string_view bytes) {
       }
       group.oldest_age = reader.duration();
       group.consumers = reader.number();
+    }
+    topic.sources.resize(reader.count(4));
+    for (SourceStatistics& source : topic.sources) {
+      source.source = reader.text();
+      source.members = reader.number();
+      source.shards_held = reader.number();
+      source.finished = (reader.byte() & kFinished) != 0;
     }
   }
   return reader.end(std::move(topics));

@@ -20,10 +20,17 @@ namespace gpu_telemetry::queue::binary {
 // Whether the bytes begin as a body of a version that these functions do not know.
 bool is_other_version(std::string_view bytes);
 
-std::string write_publish(std::string_view topic, const std::vector<OutgoingMessage>& messages);
+// `progress` may be null.
+std::string write_publish(std::string_view topic, const std::vector<OutgoingMessage>& messages,
+                          const ShardProgress* progress = nullptr);
 Result<PublishBody> read_publish(std::string_view bytes);
 std::string write_published(const std::vector<PublishResult>& results);
 Result<std::vector<PublishResult>> read_published(std::string_view bytes);
+
+std::string write_shards(const ShardRequest& request);
+Result<ShardRequest> read_shards(std::string_view bytes);
+std::string write_assignment(const ShardAssignment& assignment);
+Result<ShardAssignment> read_assignment(std::string_view bytes);
 
 std::string write_deliveries(const std::vector<Delivery>& deliveries);
 Result<std::vector<Delivery>> read_deliveries(std::string_view bytes);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ inline constexpr std::string_view kBinaryMediaType = "application/x-gpu-telemetr
 struct PublishBody {
   std::string topic;
   std::vector<OutgoingMessage> messages;
+  std::optional<ShardProgress> progress;
   bool batch = true;  // answered with a list of results
 };
 

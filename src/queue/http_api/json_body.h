@@ -19,10 +19,12 @@ namespace gpu_telemetry::queue::json {
 inline constexpr std::size_t kMaxHeaders = 100;  // of one message
 
 Result<PublishBody> read_publish(std::string_view text);
+Result<ShardRequest> read_shards(std::string_view text);
 Result<SettleBody> read_settle(Settlement settlement, std::string_view text);
 Result<LettersBody> read_letters(std::string_view text);
 
 std::string write_published(const std::vector<PublishResult>& results, bool batch);
+std::string write_assignment(const ShardAssignment& assignment);
 std::string write_deliveries(const std::vector<Delivery>& deliveries);
 std::string write_delivery(const Delivery& delivery);
 std::string write_settled(const std::vector<std::string>& receipts_or_ids,

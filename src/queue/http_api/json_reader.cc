@@ -32,13 +32,25 @@ enum Member : unsigned {
   kDeadLetter = 1U << 12,
   kRelease = 1U << 13,
   kVisibility = 1U << 14,
+  kProgress = 1U << 15,
+  kSource = 1U << 16,
+  kReader = 1U << 17,  // "member"
+  kTtl = 1U << 18,
+  kGiveBack = 1U << 19,
+  kLeave = 1U << 20,
+  kSteps = 1U << 21,
+  kShard = 1U << 22,
+  kFence = 1U << 23,
+  kFrom = 1U << 24,
+  kTo = 1U << 25,
+  kFinished = 1U << 26,
 };
 
 struct MemberName {
   std::string_view name;
   Member member;
 };
-constexpr std::array<MemberName, 15> kNames = {{
+constexpr std::array<MemberName, 27> kNames = {{
     {"topic", kTopic},
     {"consumer_group", kGroup},
     {"payload", kPayload},
@@ -54,9 +66,23 @@ constexpr std::array<MemberName, 15> kNames = {{
     {"dead_letter", kDeadLetter},
     {"release", kRelease},
     {"visibility", kVisibility},
+    {"progress", kProgress},
+    {"source", kSource},
+    {"member", kReader},
+    {"ttl", kTtl},
+    {"give_back", kGiveBack},
+    {"leave", kLeave},
+    {"steps", kSteps},
+    {"shard", kShard},
+    {"fence", kFence},
+    {"from", kFrom},
+    {"to", kTo},
+    {"finished", kFinished},
 }};
 
 constexpr unsigned kOfMessage = kPayload | kPayloadBase64 | kHeaders | kId;
+constexpr unsigned kOfProgress = kSource | kReader | kSteps;
+constexpr unsigned kOfStep = kShard | kFence | kFrom | kTo | kFinished;
 constexpr unsigned kEntries = kMessageId | kReceipt | kMessageIds | kReceipts;
 
 std::string_view name_of(unsigned member) {
@@ -79,9 +105,11 @@ std::string names_of(unsigned members) {
 // All that a request can say.
 struct Request {
   unsigned seen = 0;
-  std::string topic, group, delay, dead_letter, visibility;
+  std::string topic, group, delay, dead_letter, visibility, source, reader, ttl;
   std::vector<std::string> entries;
+  std::vector<std::uint32_t> give_back;
   bool release = false;
+  bool leave = false;
   PublishBody publish;
 };
 
@@ -108,13 +136,19 @@ class Reader {
         return true;
       case Place::kTop:
       case Place::kMessage:
+        if (member_ == kProgress) return begin_progress();
         if (member_ != kHeaders) break;
         outside_ = std::exchange(place_, Place::kHeaders);
         return true;
       case Place::kMessages:
         return begin_message(ec);
+      case Place::kSteps:
+        return begin_step(ec);
       case Place::kHeaders:
       case Place::kList:
+      case Place::kShards:
+      case Place::kProgress:
+      case Place::kStep:
       case Place::kEnd:
         break;
     }
@@ -128,15 +162,31 @@ class Reader {
       case Place::kMessage:
         place_ = Place::kMessages;
         return end_message(ec);
+      case Place::kStep:
+        place_ = Place::kSteps;
+        return require_all(step_seen_, kOfStep & ~kFinished, "a step", ec);
+      case Place::kProgress:
+        place_ = Place::kTop;
+        return require_all(progress_seen_, kOfProgress, "progress", ec);
       default:
         place_ = Place::kEnd;
         if ((allowed_ & kMessages) == 0 || (request_.seen & kMessages) != 0) return true;
+        // Progress alone: there was nothing in what was read.
+        if ((request_.seen & (kProgress | kOfMessage)) == kProgress) return true;
         request_.publish.batch = false;
         return end_message(ec);
     }
   }
   bool on_array_begin(bj::error_code& ec) {
+    if (place_ == Place::kProgress && member_ == kSteps) {
+      place_ = Place::kSteps;
+      return true;
+    }
     if (place_ != Place::kTop) return wrong_type(ec);
+    if (member_ == kGiveBack) {
+      place_ = Place::kShards;
+      return true;
+    }
     if (member_ == kMessages) {
       place_ = Place::kMessages;
       return true;
@@ -146,7 +196,7 @@ class Reader {
     return true;
   }
   bool on_array_end(std::size_t, bj::error_code&) {
-    place_ = Place::kTop;
+    place_ = place_ == Place::kSteps ? Place::kProgress : Place::kTop;
     return true;
   }
 
@@ -169,20 +219,43 @@ class Reader {
     return take(std::exchange(text_, {}), ec);
   }
   bool on_bool(bool value, bj::error_code& ec) {
-    if (place_ != Place::kTop || member_ != kRelease) return wrong_type(ec);
-    request_.release = value;
+    if (place_ == Place::kStep && member_ == kFinished) {
+      step().finished = value;
+    } else if (place_ == Place::kTop && member_ == kRelease) {
+      request_.release = value;
+    } else if (place_ == Place::kTop && member_ == kLeave) {
+      request_.leave = value;
+    } else {
+      return wrong_type(ec);
+    }
     return true;
   }
   bool on_number_part(bj::string_view, bj::error_code&) { return true; }
-  bool on_int64(std::int64_t, bj::string_view, bj::error_code& ec) { return wrong_type(ec); }
-  bool on_uint64(std::uint64_t, bj::string_view, bj::error_code& ec) { return wrong_type(ec); }
+  bool on_int64(std::int64_t value, bj::string_view, bj::error_code& ec) {
+    return value < 0 ? wrong_type(ec) : take_number(static_cast<std::uint64_t>(value), ec);
+  }
+  bool on_uint64(std::uint64_t value, bj::string_view, bj::error_code& ec) {
+    return take_number(value, ec);
+  }
   bool on_double(double, bj::string_view, bj::error_code& ec) { return wrong_type(ec); }
   bool on_null(bj::error_code& ec) { return wrong_type(ec); }
   bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 
  private:
-  enum class Place { kStart, kTop, kMessages, kMessage, kHeaders, kList, kEnd };
+  enum class Place {
+    kStart,
+    kTop,
+    kMessages,
+    kMessage,
+    kHeaders,
+    kList,
+    kShards,
+    kProgress,
+    kSteps,
+    kStep,
+    kEnd,
+  };
 
   bool fail(bj::error_code& ec, std::string problem) {
     if (problem_.empty()) problem_ = std::move(problem);
@@ -193,6 +266,8 @@ class Reader {
   bool wrong_type(bj::error_code& ec) {
     if (place_ == Place::kStart) return fail(ec, "the body must be a JSON object");
     if (place_ == Place::kMessages) return fail(ec, "messages must be a list of objects");
+    if (place_ == Place::kSteps) return fail(ec, "steps must be a list of objects");
+    if (place_ == Place::kShards) return fail(ec, "give_back must be numbers of shards");
     if (place_ == Place::kList) return fail(ec, std::string(name_of(member_)) + " must be texts");
     if (place_ == Place::kHeaders) return fail(ec, "the values of headers must be texts");
     return fail(ec, std::string(name_of(member_)) + " must be " + std::string(expected()));
@@ -201,12 +276,24 @@ class Reader {
     switch (member_) {
       case kHeaders:
         return "an object of texts";
+      case kProgress:
+        return "an object";
       case kMessages:
+      case kSteps:
         return "a list of objects";
+      case kGiveBack:
+        return "a list of numbers";
+      case kShard:
+      case kFence:
+      case kFrom:
+      case kTo:
+        return "a whole number from 0 on";
       case kMessageIds:
       case kReceipts:
         return "a list of texts";
       case kRelease:
+      case kLeave:
+      case kFinished:
         return "true or false";
       case kPayload:
         return "a text (bytes that are not go to payload_base64)";
@@ -216,9 +303,8 @@ class Reader {
   }
 
   bool begin_member(const std::string& key, bj::error_code& ec) {
-    const bool in_message = place_ == Place::kMessage;
-    const unsigned allowed = in_message ? kOfMessage : allowed_;
-    unsigned& seen = in_message ? message_seen_ : request_.seen;
+    const auto [allowed, seen_here] = members_here();
+    unsigned& seen = *seen_here;
     for (const MemberName& each : kNames) {
       if (each.name != key || (allowed & each.member) == 0) continue;
       if ((seen & each.member) != 0) return fail(ec, key + " is there twice");
@@ -228,6 +314,74 @@ class Reader {
     }
     return fail(ec, "there is no member \"" + key.substr(0, 100) + "\" here: " + names_of(allowed) +
                         " are accepted");
+  }
+
+  // Those that are accepted in this object, and those that were seen in it.
+  std::pair<unsigned, unsigned*> members_here() {
+    switch (place_) {
+      case Place::kMessage:
+        return {kOfMessage, &message_seen_};
+      case Place::kProgress:
+        return {kOfProgress, &progress_seen_};
+      case Place::kStep:
+        return {kOfStep, &step_seen_};
+      default:
+        return {allowed_, &request_.seen};
+    }
+  }
+
+  bool begin_progress() {
+    place_ = Place::kProgress;
+    request_.publish.progress.emplace();
+    return true;
+  }
+  bool begin_step(bj::error_code& ec) {
+    if (request_.publish.progress->steps.size() == kShards) {
+      return fail(ec, "at most " + std::to_string(kShards) + " steps are accepted");
+    }
+    place_ = Place::kStep;
+    step_seen_ = 0;
+    request_.publish.progress->steps.emplace_back();
+    return true;
+  }
+  ShardStep& step() { return request_.publish.progress->steps.back(); }
+
+  bool require_all(unsigned seen, unsigned needed, std::string_view of, bj::error_code& ec) {
+    const unsigned missing = needed & ~seen;
+    if (missing == 0) return true;
+    return fail(ec, names_of(missing) + " of " + std::string(of) + " is missing");
+  }
+
+  bool take_number(std::uint64_t value, bj::error_code& ec) {
+    const bool is_shard = place_ == Place::kShards || member_ == kShard;
+    if (is_shard && value >= kShards) {
+      return fail(ec, "there is no shard " + std::to_string(value) + ": 0 to " +
+                          std::to_string(kShards - 1) + " are accepted");
+    }
+    if (place_ == Place::kShards) {
+      if (request_.give_back.size() == kShards) {
+        return fail(ec, "at most " + std::to_string(kShards) + " shards are given back at a time");
+      }
+      request_.give_back.push_back(static_cast<std::uint32_t>(value));
+      return true;
+    }
+    if (place_ != Place::kStep) return wrong_type(ec);
+    switch (member_) {
+      case kShard:
+        step().shard = static_cast<std::uint32_t>(value);
+        return true;
+      case kFence:
+        step().fence = value;
+        return true;
+      case kFrom:
+        step().from = value;
+        return true;
+      case kTo:
+        step().to = value;
+        return true;
+      default:
+        return wrong_type(ec);
+    }
   }
 
   bool begin_header(const std::string& key, bj::error_code& ec) {
@@ -272,8 +426,18 @@ class Reader {
       return true;
     }
     if (place_ == Place::kList) return take_entry(std::move(text), ec);
+    if (place_ == Place::kProgress) return take_of_progress(std::move(text), ec);
     if (place_ != Place::kTop && place_ != Place::kMessage) return wrong_type(ec);
     switch (member_) {
+      case kSource:
+        request_.source = std::move(text);
+        return true;
+      case kReader:
+        request_.reader = std::move(text);
+        return true;
+      case kTtl:
+        request_.ttl = std::move(text);
+        return true;
       case kTopic:
         request_.topic = std::move(text);
         return true;
@@ -305,6 +469,13 @@ class Reader {
     }
   }
 
+  bool take_of_progress(std::string text, bj::error_code& ec) {
+    ShardProgress& progress = *request_.publish.progress;
+    if (member_ != kSource && member_ != kReader) return wrong_type(ec);
+    (member_ == kSource ? progress.source : progress.member) = std::move(text);
+    return true;
+  }
+
   bool take_entry(std::string text, bj::error_code& ec) {
     if (request_.entries.size() == kMaxBatch) {
       return fail(ec, std::string(name_of(member_)) + " has more than " +
@@ -329,6 +500,8 @@ class Reader {
   Place outside_ = Place::kTop;  // of the headers
   unsigned member_ = 0;
   unsigned message_seen_ = 0;
+  unsigned progress_seen_ = 0;
+  unsigned step_seen_ = 0;
   OutgoingMessage message_;
   std::string text_;
   std::string problem_;
@@ -367,14 +540,34 @@ bool is_one(unsigned members) { return members != 0 && (members & (members - 1))
 }  // namespace
 
 Result<PublishBody> read_publish(std::string_view text) {
-  Result<Request> request = read(text, kTopic | kMessages | kOfMessage);
+  Result<Request> request = read(text, kTopic | kMessages | kOfMessage | kProgress);
   if (!request) return request.error();
   if (auto complete = require(*request, kTopic); !complete) return complete.error();
   if ((request->seen & kMessages) != 0 && (request->seen & kOfMessage) != 0) {
-    return invalid("beside messages only topic is accepted");
+    return invalid("beside messages only topic and progress are accepted");
   }
   request->publish.topic = std::move(request->topic);
   return std::move(request->publish);
+}
+
+Result<ShardRequest> read_shards(std::string_view text) {
+  Result<Request> request = read(text, kTopic | kSource | kReader | kTtl | kGiveBack | kLeave);
+  if (!request) return request.error();
+  if (auto complete = require(*request, kTopic | kSource | kReader); !complete) {
+    return complete.error();
+  }
+  ShardRequest shards;
+  shards.topic = std::move(request->topic);
+  shards.source = std::move(request->source);
+  shards.member = std::move(request->reader);
+  shards.give_back = std::move(request->give_back);
+  shards.leave = request->leave;
+  if ((request->seen & kTtl) != 0) {
+    const auto ttl = read_delay(kTtl, request->ttl);
+    if (!ttl) return ttl.error();
+    shards.ttl = *ttl;
+  }
+  return shards;
 }
 
 Result<SettleBody> read_settle(Settlement settlement, std::string_view text) {

@@ -34,6 +34,12 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
   out += ',';
 }
 
+void append_flag(std::string& out, std::string_view name, bool value) {
+  out += '"';
+  out += name;
+  out += value ? "\":true," : "\":false,";
+}
+
 void append_member(std::string& out, std::string_view name, std::uint64_t value) {
   out += '"';
   out += name;
@@ -189,10 +195,41 @@ std::string write_statistics(const std::vector<TopicStatistics>& topics) {
       out += ',';
     }
     close(out, ']');
+    out += ",\"sources\":[";
+    for (const SourceStatistics& source : topic.sources) {
+      out += '{';
+      append_member(out, "source", source.source);
+      append_member(out, "members", source.members);
+      append_member(out, "shards_held", source.shards_held);
+      append_flag(out, "finished", source.finished);
+      close(out, '}');
+      out += ',';
+    }
+    close(out, ']');
     out += "},";
   }
   close(out, ']');
   out += '}';
+  return out;
+}
+
+std::string write_assignment(const ShardAssignment& assignment) {
+  std::string out = "{\"held\":[";
+  for (const ShardLease& lease : assignment.held) {
+    out += '{';
+    append_member(out, "shard", std::uint64_t{lease.shard});
+    append_member(out, "fence", lease.fence);
+    append_member(out, "position", lease.position);
+    append_flag(out, "finished", lease.finished);
+    close(out, '}');
+    out += ',';
+  }
+  close(out, ']');
+  out += ',';
+  append_member(out, "surplus", std::uint64_t{assignment.surplus});
+  append_member(out, "members", std::uint64_t{assignment.members});
+  append_flag(out, "finished", assignment.finished);
+  close(out, '}');
   return out;
 }
 

@@ -117,11 +117,20 @@ Answer publish(Api& api, http::Request& request) {
   }
   const bool batch = read.body->batch;
   request.body = std::string();  // the messages are copies
-  const auto published =
-      co_await api.queue.publish(std::move(read.body->topic), std::move(read.body->messages));
+  const auto published = co_await api.queue.publish(
+      std::move(read.body->topic), std::move(read.body->messages), std::move(read.body->progress));
   if (!published) co_return error_answer(published.error());
   if (wants_binary(request)) co_return binary_response(binary::write_published(*published));
   co_return json_ok(json::write_published(*published, batch));
+}
+
+Answer shards(Api& api, http::Request& request) {
+  auto read = read_body<ShardRequest>(request, binary::read_shards, json::read_shards);
+  if (!read.body) co_return std::move(read.refusal);
+  const auto assignment = co_await api.queue.shards(std::move(*read.body));
+  if (!assignment) co_return error_answer(assignment.error());
+  if (wants_binary(request)) co_return binary_response(binary::write_assignment(*assignment));
+  co_return json_ok(json::write_assignment(*assignment));
 }
 
 Answer fetch(Api& api, http::Request& request) {
@@ -271,6 +280,7 @@ struct Row {
 
 constexpr Row kRows[] = {
     {http::Method::kPost, "publish", "publishMessages", "Publish one message or a batch", publish},
+    {http::Method::kPost, "shards", "shareSource", "Share a source with other readers", shards},
     {http::Method::kGet, "fetch", "fetchMessages", "Lease messages, waiting for the first", fetch},
     {http::Method::kGet, "subscribe", "subscribe", "Be sent messages as server-sent events",
      subscribe},

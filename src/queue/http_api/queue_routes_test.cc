@@ -258,6 +258,60 @@ TEST_F(QueueRoutesTest, DeletesAGroupOnce) {
   EXPECT_EQ(ask(request("DELETE", path)).status, 404);
 }
 
+TEST_F(QueueRoutesTest, SharesASource) {
+  const auto joined =
+      post("shards", R"({"topic":"telemetry","source":"f.csv","member":"a","ttl":"5s"})");
+  EXPECT_EQ(joined.status, 200);
+  EXPECT_THAT(joined.body, HasSubstr(R"({"shard":63,"fence":1,"position":0,"finished":false}])"));
+  EXPECT_THAT(joined.body, HasSubstr(R"("surplus":0,"members":1,"finished":false})"));
+  const std::string moved =
+      R"({"topic":"telemetry","payload":"x","progress":{"source":"f.csv","member":"a",)"
+      R"("steps":[{"shard":3,"fence":1,"from":0,"to":17,"finished":true}]}})";
+  EXPECT_EQ(post("publish", moved).status, 200);
+  EXPECT_THAT(post("publish", moved).body, HasSubstr(R"("duplicate":true)"));
+  EXPECT_EQ(post("publish", R"({"topic":"telemetry","progress":{"source":"f.csv","member":"a",)"
+                            R"("steps":[{"shard":4,"fence":1,"from":0,"to":9}]}})")
+                .status,
+            200);
+  const auto refused =
+      post("publish", R"({"topic":"telemetry","payload":"y","progress":{"source":"f.csv",)"
+                      R"("member":"b","steps":[{"shard":3,"fence":1,"from":17,"to":18}]}})");
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_THAT(refused.body, HasSubstr("its lease is lost"));
+  const auto given = post("shards", R"({"topic":"telemetry","source":"f.csv","member":"a",)"
+                                    R"("give_back":[0,1],"leave":true})");
+  EXPECT_THAT(given.body, HasSubstr(R"({"held":[],"surplus":0,"members":0)"));
+}
+
+TEST_F(QueueRoutesTest, SaysWhatIsWrongWithSharing) {
+  const std::pair<std::string, std::string> wrong[] = {
+      {R"({"topic":"t","source":"f"})", "member is missing"},
+      {R"({"topic":"t","source":"f","member":"a","give_back":["1"]})", "numbers of shards"},
+      {R"({"topic":"t","source":"f","member":"a","give_back":[64]})", "no shard 64"},
+      {R"({"topic":"t","source":"f","member":"a","give_back":[-1]})", "numbers of shards"},
+      {R"({"topic":"t","source":"f","member":"a","leave":"yes"})", "true or false"},
+      {R"({"topic":"t","source":"f","member":"a","ttl":"1ms"})", "ttl"},
+  };
+  for (const auto& [body, detail] : wrong) {
+    const auto answer = post("shards", body);
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_THAT(answer.body, HasSubstr(detail));
+  }
+  const std::pair<std::string, std::string> steps[] = {
+      {R"({"source":"f","member":"a"})", "steps of progress is missing"},
+      {R"({"source":"f","member":"a","steps":[{"shard":1}]})", "fence, from, to of a step"},
+      {R"({"source":"f","member":"a","steps":{}})", "a list of objects"},
+      {R"({"source":"f","member":"a","steps":[{"shard":1.5}]})", "a whole number"},
+      {R"([])", "an object"},
+  };
+  for (const auto& [progress, detail] : steps) {
+    const auto answer =
+        post("publish", R"({"topic":"t","payload":"x","progress":)" + progress + "}");
+    EXPECT_EQ(answer.status, 400) << progress;
+    EXPECT_THAT(answer.body, HasSubstr(detail));
+  }
+}
+
 TEST_F(QueueRoutesTest, ShowsWhatIsInTheQueue) {
   publish("a");
   publish("bb");
@@ -271,7 +325,8 @@ TEST_F(QueueRoutesTest, ShowsWhatIsInTheQueue) {
       R"("rejected_total":0,"deduplicated_total":0,"groups":[{"consumer_group":"g","ready":1,)"
       R"("in_flight":1,"delayed":0,"dead":0,"delivered_total":1,"redelivered_total":0,)"
       R"("acked_total":0,"nacked_total":0,"expired_total":0,"dead_total":0,)"
-      R"("dead_dropped_total":0,"oldest_age_seconds":0.250,"consumers":1}]}]})");
+      R"("dead_dropped_total":0,"oldest_age_seconds":0.250,"consumers":1}],)"
+      R"("sources":[]}]})");
 }
 
 // --- waiting

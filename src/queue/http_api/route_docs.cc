@@ -17,19 +17,67 @@ constexpr std::string_view kOutgoing = R"({"type":"object","properties":{
 "additionalProperties":false,
 "examples":[{"payload":"text","id":"row-17"}]})";
 
+constexpr std::string_view kShardProgress = R"({"type":"object",
+"description":"Shards that the messages were read from: they move together with the messages",
+"required":["source","member","steps"],"properties":{
+ "source":{"type":"string","minLength":1,"maxLength":200},
+ "member":{"type":"string","minLength":1,"maxLength":200},
+ "steps":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object",
+  "required":["shard","fence","from","to"],"properties":{
+   "shard":{"type":"integer","minimum":0,"maximum":63},
+   "fence":{"type":"integer","minimum":0},
+   "from":{"type":"integer","minimum":0},
+   "to":{"type":"integer","minimum":0},
+   "finished":{"type":"boolean","default":false}},
+  "additionalProperties":false}}},
+"additionalProperties":false,
+"examples":[{"source":"fleet.csv","member":"host-1","steps":[{"shard":3,"fence":7,"from":0,
+ "to":4096}]}]})";
+
+constexpr std::string_view kShardRequest = R"({"type":"object",
+"required":["topic","source","member"],"properties":{
+ "topic":{"$ref":"#/components/schemas/Name"},
+ "source":{"type":"string","minLength":1,"maxLength":200,"description":"What is shared"},
+ "member":{"type":"string","minLength":1,"maxLength":200,"description":"Who reads"},
+ "ttl":{"type":"string","pattern":"^[1-9][0-9]{0,2}s$","default":"15s",
+  "description":"Membership and leases end so long after the last call, 1 s to 1 h"},
+ "give_back":{"type":"array","maxItems":64,"items":{"type":"integer","minimum":0,"maximum":63}},
+ "leave":{"type":"boolean","default":false}},
+"additionalProperties":false,
+"examples":[{"topic":"telemetry","source":"fleet.csv","member":"host-1","ttl":"15s"}]})";
+
+constexpr std::string_view kShardAssignment = R"({"type":"object",
+"required":["held","surplus","members","finished"],"properties":{
+ "held":{"type":"array","items":{"type":"object",
+  "required":["shard","fence","position","finished"],"properties":{
+   "shard":{"type":"integer"},"fence":{"type":"integer"},
+   "position":{"type":"integer","description":"How far the shard has been published"},
+   "finished":{"type":"boolean"}}}},
+ "surplus":{"type":"integer","description":"So many are waited for by others: give them back"},
+ "members":{"type":"integer"},
+ "finished":{"type":"boolean","description":"Every shard of the source is"}},
+"examples":[{"held":[{"shard":3,"fence":7,"position":0,"finished":false}],"surplus":0,"members":1,
+ "finished":false}]})";
+
 constexpr std::string_view kPublish = R"({"oneOf":[
  {"type":"object","required":["topic"],"properties":{
   "topic":{"$ref":"#/components/schemas/Name"},
   "payload":{"type":"string"},
   "payload_base64":{"type":"string","contentEncoding":"base64"},
   "headers":{"type":"object","maxProperties":100,"additionalProperties":{"type":"string"}},
-  "id":{"type":"string","minLength":1,"maxLength":200}},
+  "id":{"type":"string","minLength":1,"maxLength":200},
+  "progress":{"$ref":"#/components/schemas/ShardProgress"}},
   "oneOf":[{"required":["payload"]},{"required":["payload_base64"]}],
   "additionalProperties":false},
  {"type":"object","required":["topic","messages"],"properties":{
   "topic":{"$ref":"#/components/schemas/Name"},
   "messages":{"type":"array","minItems":1,"maxItems":10000,
-   "items":{"$ref":"#/components/schemas/OutgoingMessage"}}},
+   "items":{"$ref":"#/components/schemas/OutgoingMessage"}},
+  "progress":{"$ref":"#/components/schemas/ShardProgress"}},
+  "additionalProperties":false},
+ {"type":"object","required":["topic","progress"],"properties":{
+  "topic":{"$ref":"#/components/schemas/Name"},
+  "progress":{"$ref":"#/components/schemas/ShardProgress"}},
   "additionalProperties":false}],
 "examples":[{"topic":"telemetry","payload":"text"},
  {"topic":"telemetry","messages":[{"payload":"a"},{"payload":"b","id":"row-18"}]}]})";
@@ -88,7 +136,7 @@ constexpr std::string_view kSettled = R"({"type":"object",
 constexpr std::string_view kStatistics = R"({"type":"object","required":["topics"],"properties":{
  "topics":{"type":"array","items":{"type":"object",
   "required":["topic","messages","bytes","published_total","rejected_total","deduplicated_total",
-   "groups"],"properties":{
+   "groups","sources"],"properties":{
    "topic":{"type":"string"},
    "messages":{"type":"integer"},
    "bytes":{"type":"integer"},
@@ -104,7 +152,13 @@ constexpr std::string_view kStatistics = R"({"type":"object","required":["topics
      "delayed":{"type":"integer"},
      "dead":{"type":"integer"},
      "oldest_age_seconds":{"type":"number"},
-     "consumers":{"type":"integer"}}}}}}}},
+     "consumers":{"type":"integer"}}}},
+   "sources":{"type":"array","description":"Those that readers share","items":{"type":"object",
+    "required":["source","members","shards_held","finished"],"properties":{
+     "source":{"type":"string"},
+     "members":{"type":"integer"},
+     "shards_held":{"type":"integer"},
+     "finished":{"type":"boolean"}}}}}}}},
 "examples":[{"topics":[]}]})";
 
 constexpr std::string_view kDeadLetterList = R"({"type":"object","required":["messages","count"],
@@ -139,6 +193,9 @@ constexpr std::string_view kSuccess = R"({"type":"object","required":["status"],
 constexpr RouteSchema kSchemas[] = {
     {"Name", kName},
     {"OutgoingMessage", kOutgoing},
+    {"ShardProgress", kShardProgress},
+    {"ShardRequest", kShardRequest},
+    {"ShardAssignment", kShardAssignment},
     {"Publish", kPublish},
     {"Published", kPublished},
     {"Delivery", kDelivery},
@@ -243,7 +300,12 @@ void document_route(http::OperationDoc& doc) {
   if (doc.id == "publishMessages") {
     doc.request_schema_json = reference("Publish");
     add_answer(doc, "The messages are as safe as the engine makes them", "Published");
+    add_problem(doc, 409, "A lease of the progress is lost, or its shard is elsewhere");
     add_problem(doc, 429, "A limit of the queue is reached; nothing was accepted. See Retry-After");
+  } else if (doc.id == "shareSource") {
+    doc.request_schema_json = reference("ShardRequest");
+    add_answer(doc, "What the member holds now", "ShardAssignment");
+    add_problem(doc, 429, "As many topics, sources or members as may be");
   } else if (doc.id == "fetchMessages" || doc.id == "subscribe") {
     document_consuming(doc);
     add_problem(doc, 429, "As many topics or groups as may be");

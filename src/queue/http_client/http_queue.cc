@@ -138,20 +138,21 @@ class HttpQueue final : public MessageQueue {
   Async<Result<std::vector<PublishResult>>> publish(
       std::string topic, std::vector<OutgoingMessage> messages,
       std::optional<ShardProgress> progress) override {
-    if (progress) co_return unavailable("leases of shards are not carried over HTTP");
     const auto shared = shared_;
     if (auto open = shared->check_open(); !open) co_return open.error();
     QueueOptions limits;  // the service knows how large a message may be
     limits.max_message_size = ByteSize{UINT64_MAX};
-    if (auto sound = check_publish(limits, topic, messages, nullptr); !sound)
-      co_return sound.error();
+    const ShardProgress* steps = progress ? &*progress : nullptr;
+    if (auto sound = check_publish(limits, topic, messages, steps); !sound) co_return sound.error();
     ServiceCall call;
     call.method = http::Method::kPost;
     call.target = "publish";
-    call.body = binary::write_publish(topic, messages);
-    call.idempotent = std::all_of(messages.begin(), messages.end(), [](const auto& message) {
-      return !message.deduplication_id.empty();
-    });
+    call.body = binary::write_publish(topic, messages, steps);
+    // A progress that has been made is recognised.
+    call.idempotent =
+        steps != nullptr || std::all_of(messages.begin(), messages.end(), [](const auto& message) {
+          return !message.deduplication_id.empty();
+        });
     const std::size_t count = messages.size();
     const auto answer = co_await shared->calls.send(std::move(call));
     if (!answer) co_return answer.error();
@@ -162,8 +163,17 @@ class HttpQueue final : public MessageQueue {
     co_return results;
   }
 
-  Async<Result<ShardAssignment>> shards(ShardRequest) override {
-    co_return unavailable("leases of shards are not carried over HTTP");
+  Async<Result<ShardAssignment>> shards(ShardRequest request) override {
+    const auto shared = shared_;
+    if (auto open = shared->check_open(); !open) co_return open.error();
+    if (auto sound = check_shards(request); !sound) co_return sound.error();
+    ServiceCall call;
+    call.method = http::Method::kPost;
+    call.target = "shards";
+    call.body = binary::write_shards(request);
+    const auto answer = co_await shared->calls.send(std::move(call));
+    if (!answer) co_return answer.error();
+    co_return understood(binary::read_assignment(*answer));
   }
 
   Async<Result<Deliveries>> fetch(FetchRequest request) override {

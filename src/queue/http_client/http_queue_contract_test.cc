@@ -12,6 +12,7 @@
 #include "queue/http_client/http_queue.h"
 #include "queue/memory/memory_queue.h"
 #include "queue/queue_contract_test.h"
+#include "queue/shard_contract_test.h"
 
 namespace gpu_telemetry::queue {
 namespace {
@@ -205,6 +206,8 @@ std::unique_ptr<QueueUnderTest> make_over_durable(QueueOptions options,
 
 INSTANTIATE_TEST_SUITE_P(HttpOverDurable, QueueContract, ::testing::Values(&make_over_durable));
 INSTANTIATE_TEST_SUITE_P(HttpOverMemory, QueueContract, ::testing::Values(&make_over_memory));
+INSTANTIATE_TEST_SUITE_P(HttpOverDurable, ShardContract, ::testing::Values(&make_over_durable));
+INSTANTIATE_TEST_SUITE_P(HttpOverMemory, ShardContract, ::testing::Values(&make_over_memory));
 
 }  // namespace
 }  // namespace gpu_telemetry::queue

@@ -23,8 +23,8 @@ Result<void> StreamerService::open_parts() {
   queue_ = std::move(*queue);
   watch_.emplace(loop_.executor(), health_, "queue", queue_.check);
   streamer_ =
-      std::make_unique<Streamer>(streamer_options(settings_), std::move(*source), *queue_.queue,
-                                 wire::batch_codec(), metrics_, loop_.executor());
+      std::make_unique<Streamer>(shared_streamer_options(settings_), std::move(*source),
+                                 *queue_.queue, wire::batch_codec(), metrics_, loop_.executor());
   auto tls = server_tls(settings_);
   if (!tls) return tls.error();
   auto status =
