@@ -6,6 +6,7 @@
 #include "queue/queue_contract_test.h"
 #include "queue/redis/redis_queue.h"
 #include "queue/redis/redis_test_server.h"
+#include "queue/shard_contract_test.h"
 
 namespace gpu_telemetry::queue {
 namespace {
@@ -54,6 +55,7 @@ std::unique_ptr<QueueUnderTest> make_redis(QueueOptions options, boost::asio::an
 }
 
 INSTANTIATE_TEST_SUITE_P(Redis, QueueContract, ::testing::Values(&make_redis));
+INSTANTIATE_TEST_SUITE_P(Redis, ShardContract, ::testing::Values(&make_redis));
 
 }  // namespace
 }  // namespace gpu_telemetry::queue

@@ -6,6 +6,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,9 @@ class RedisEngine : public std::enable_shared_from_this<RedisEngine> {
   void advance_time(std::chrono::milliseconds by);
 
   Async<Result<std::vector<PublishResult>>> publish(std::string topic,
-                                                    std::vector<OutgoingMessage> messages);
+                                                    std::vector<OutgoingMessage> messages,
+                                                    std::optional<ShardProgress> progress);
+  Async<Result<ShardAssignment>> shards(ShardRequest request);
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request);
   Async<Result<std::vector<Settled>>> ack(SettleRequest request);
   Async<Result<std::vector<Settled>>> nack(SettleRequest request, NackOptions options);
@@ -50,7 +53,8 @@ class RedisEngine : public std::enable_shared_from_this<RedisEngine> {
   RedisCommand group_script(RedisScript script, std::string_view topic, std::string_view group,
                             std::size_t arguments, std::size_t bytes = 0) const;
   RedisCommand publish_command(const std::string& topic,
-                               const std::vector<OutgoingMessage>& messages) const;
+                               const std::vector<OutgoingMessage>& messages,
+                               const ShardProgress* progress) const;
   RedisCommand fetch_command(const FetchRequest& request) const;
   Async<Result<RedisReply>> call(RedisCommand command);
   Async<Result<std::vector<RedisReply>>> call_all(std::vector<RedisCommand> commands);

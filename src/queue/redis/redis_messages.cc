@@ -119,8 +119,25 @@ Result<RedisReply> without_error(Result<RedisReply> answer) {
       return full("the topic has " + std::to_string(kMaxGroupsPerTopic) +
                   " consumer groups already, the most it takes");
     }
+    if (what.substr(0, 7) == "sources") {
+      return full("the topic has " + std::to_string(kMaxBoardsPerTopic) +
+                  " shared sources already, the most it takes");
+    }
+    if (what.substr(0, 7) == "members") {
+      return full("the source has " + std::to_string(kMaxMembersPerBoard) +
+                  " members already, the most it takes");
+    }
     return full("the queue has " + std::to_string(kMaxTopics) +
                 " topics already, the most it takes");
+  }
+  // `shard lost`, or the shard and its position.
+  if (const std::size_t at = text.find("SHARDS "); at != std::string::npos) {
+    const std::string_view what = std::string_view(text).substr(at + 7);
+    const std::string_view shard = what.substr(0, what.find(' '));
+    const std::string_view how = what.substr(std::min(what.size(), shard.size() + 1));
+    return conflict("shard " + std::string(shard) + ": " +
+                    (how == "lost" ? "its lease is lost"
+                                   : "its position is " + std::string(how) + " and not as said"));
   }
   if (text.find("OOM") != std::string::npos) {
     return full("Redis has reached its maxmemory: " + text);
@@ -149,6 +166,27 @@ Result<std::vector<PublishResult>> read_published(RedisReply reply, std::size_t 
     result.message_id = parts[0].text + std::to_string(sequence++);
   }
   return results;
+}
+
+Result<ShardAssignment> read_assignment(const RedisReply& reply) {
+  const auto& parts = reply.elements;
+  if (parts.size() < 3 || (parts.size() - 3) % 4 != 0) return unexpected("shards");
+  ShardAssignment assignment;
+  assignment.members = static_cast<std::uint32_t>(count_of(parts[0]));
+  assignment.finished = parts[1].integer != 0;
+  assignment.surplus = static_cast<std::uint32_t>(count_of(parts[2]));
+  for (std::size_t i = 3; i < parts.size(); i += 4) {
+    ShardLease& lease = assignment.held.emplace_back();
+    lease.shard = static_cast<std::uint32_t>(count_of(parts[i]));
+    lease.fence = count_of(parts[i + 1]);
+    const std::string& position = parts[i + 2].text;
+    const char* const end = position.data() + position.size();
+    if (std::from_chars(position.data(), end, lease.position).ptr != end || position.empty()) {
+      return unexpected("a position");
+    }
+    lease.finished = parts[i + 3].integer != 0;
+  }
+  return assignment;
 }
 
 Result<FetchedFromRedis> read_fetched(RedisReply reply) {
@@ -202,8 +240,8 @@ Result<StatisticsFromRedis> read_statistics(std::string topic, const RedisReply&
   StatisticsFromRedis read;
   const auto& parts = reply.elements;
   if (parts.empty()) return read;
-  if (parts.size() != 7 || !all_of_type(parts, 0, 5, Type::kInteger) ||
-      !all_of_type(parts, 5, 7, Type::kArray)) {
+  if (parts.size() != 8 || !all_of_type(parts, 0, 5, Type::kInteger) ||
+      !all_of_type(parts, 5, 8, Type::kArray)) {
     return unexpected("statistics");
   }
   TopicStatistics& statistics = read.topic.emplace();
@@ -230,6 +268,14 @@ Result<StatisticsFromRedis> read_statistics(std::string topic, const RedisReply&
   }
   std::sort(statistics.groups.begin(), statistics.groups.end(),
             [](const auto& a, const auto& b) { return a.group < b.group; });
+  for (const RedisReply& each : parts[7].elements) {
+    const auto& of = each.elements;
+    if (of.size() != 4 || !all_of_type(of, 1, 4, Type::kInteger)) return unexpected("statistics");
+    statistics.sources.push_back(
+        {of[0].text, count_of(of[1]), count_of(of[2]), of[3].integer != 0});
+  }
+  std::sort(statistics.sources.begin(), statistics.sources.end(),
+            [](const auto& a, const auto& b) { return a.source < b.source; });
   return read;
 }
 

@@ -28,12 +28,13 @@ std::string encode_headers(const Headers& headers);
 // Errors: kCorrupt.
 Result<Headers> decode_headers(std::string_view text);
 
-// An answer that is not an error of Redis. Errors: kFull (a limit of the queue or of Redis's
-// memory), kUnavailable, kInternal (our script failed).
+// An answer that is not an error of Redis. Errors: kConflict (of a progress), kFull (a limit of the
+// queue or of Redis's memory), kUnavailable, kInternal (our script failed).
 Result<RedisReply> without_error(Result<RedisReply> answer);
 
 // The replies of the scripts. Errors: kCorrupt, when they are not what the scripts return.
 Result<std::vector<PublishResult>> read_published(RedisReply reply, std::size_t messages);
+Result<ShardAssignment> read_assignment(const RedisReply& reply);
 struct FetchedFromRedis {
   std::vector<Delivery> deliveries;
   // Until a lease or a delay ends; none when there is none.

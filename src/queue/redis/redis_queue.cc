@@ -62,6 +62,11 @@ std::optional<ReadyMessage> parse_ready(std::string_view text) {
   return message;
 }
 
+Error naming(Error error, const std::string& source) {
+  if (error.code == ErrorCode::kConflict) error.message += " (source \"" + source + "\")";
+  return error;
+}
+
 // A settle's entries that can be receipts, and where they stood.
 struct Entries {
   std::vector<RedisReceipt> receipts;
@@ -195,7 +200,8 @@ Async<Result<std::vector<RedisReply>>> RedisEngine::call_all(std::vector<RedisCo
 // --- publish
 
 RedisCommand RedisEngine::publish_command(const std::string& topic,
-                                          const std::vector<OutgoingMessage>& messages) const {
+                                          const std::vector<OutgoingMessage>& messages,
+                                          const ShardProgress* progress) const {
   bool with_ids = false;
   bool with_headers = false;
   std::size_t bytes = 0;
@@ -207,7 +213,9 @@ RedisCommand RedisEngine::publish_command(const std::string& topic,
     size += message_size(message.payload, message.headers);
   }
   const std::size_t each = with_ids ? 4 : with_headers ? 2 : 1;
-  RedisCommand command = script(RedisScript::kPublish, topic, 7 + messages.size() * each, bytes);
+  const std::size_t steps = progress != nullptr ? 2 + 5 * progress->steps.size() : 0;
+  RedisCommand command =
+      script(RedisScript::kPublish, topic, 7 + messages.size() * each + steps, bytes + 12 * steps);
   command.add(options_.queue.max_messages_per_topic)
       .add(options_.queue.max_bytes.bytes)
       .add(std::uint64_t{kMaxTopics})
@@ -222,15 +230,44 @@ RedisCommand RedisEngine::publish_command(const std::string& topic,
     command.add(message.deduplication_id);
     command.add(message_size(message.payload, message.headers));
   }
+  if (progress == nullptr) return command;
+  command.add(progress->source).add(progress->member);
+  for (const ShardStep& step : progress->steps) {
+    command.add(std::uint64_t{step.shard}).add(step.fence).add(step.from).add(step.to);
+    command.add(step.finished ? "1" : "0");
+  }
   return command;
 }
 
 Async<Result<std::vector<PublishResult>>> RedisEngine::publish(
-    std::string topic, std::vector<OutgoingMessage> messages) {
-  if (auto ok = check_publish(options_.queue, topic, messages, nullptr); !ok) co_return ok.error();
-  auto reply = co_await call(publish_command(topic, messages));
+    std::string topic, std::vector<OutgoingMessage> messages,
+    std::optional<ShardProgress> progress) {
+  const ShardProgress* steps = progress ? &*progress : nullptr;
+  if (auto ok = check_publish(options_.queue, topic, messages, steps); !ok) co_return ok.error();
+  auto reply = co_await call(publish_command(topic, messages, steps));
+  if (!reply && progress) co_return naming(reply.error(), progress->source);
   if (!reply) co_return reply.error();
   co_return read_published(std::move(*reply), messages.size());
+}
+
+// --- shards
+
+Async<Result<ShardAssignment>> RedisEngine::shards(ShardRequest request) {
+  if (auto ok = check_shards(request); !ok) co_return ok.error();
+  RedisCommand command =
+      script(RedisScript::kShareSource, request.topic, 8 + request.give_back.size());
+  command.add(request.source)
+      .add(request.member)
+      .add(std::int64_t{request.ttl.count()})
+      .add(request.leave ? "1" : "0")
+      .add(std::uint64_t{kMaxTopics})
+      .add(std::uint64_t{kMaxBoardsPerTopic})
+      .add(std::uint64_t{kMaxMembersPerBoard})
+      .add(std::int64_t{options_.queue.idle_group_lifetime.count()});
+  for (const std::uint32_t shard : request.give_back) command.add(std::uint64_t{shard});
+  auto reply = co_await call(std::move(command));
+  if (!reply) co_return reply.error();
+  co_return read_assignment(*reply);
 }
 
 // --- fetch
@@ -469,12 +506,12 @@ class RedisQueueOfEngine final : public RedisQueue {
   Async<Result<std::vector<PublishResult>>> publish(
       std::string topic, std::vector<OutgoingMessage> messages,
       std::optional<ShardProgress> progress) override {
-    if (progress) co_return unavailable("this engine does not lease shards");
     const auto engine = engine_;
-    co_return co_await engine->publish(std::move(topic), std::move(messages));
+    co_return co_await engine->publish(std::move(topic), std::move(messages), std::move(progress));
   }
-  Async<Result<ShardAssignment>> shards(ShardRequest) override {
-    co_return unavailable("this engine does not lease shards");
+  Async<Result<ShardAssignment>> shards(ShardRequest request) override {
+    const auto engine = engine_;
+    co_return co_await engine->shards(std::move(request));
   }
   Async<Result<std::vector<Delivery>>> fetch(FetchRequest request) override {
     const auto engine = engine_;

@@ -33,7 +33,7 @@ struct Loaded {
     };
     using namespace lua;
     // Everything but a publish works when Redis has reached maxmemory: it frees, or is bounded.
-    set(RedisScript::kPublish, {kRefusedWithoutMemory, kTopic, kPublish});
+    set(RedisScript::kPublish, {kRefusedWithoutMemory, kTopic, kBoard, kPublish});
     set(RedisScript::kFetch, {kAllowedWithoutMemory, kTopic, kGroup, kExpire, kFetch});
     set(RedisScript::kAck, {kAllowedWithoutMemory, kTopic, kGroup, kAck});
     set(RedisScript::kNack, {kAllowedWithoutMemory, kTopic, kGroup, kExpire, kNack});
@@ -46,7 +46,8 @@ struct Loaded {
     set(RedisScript::kDeleteGroup,
         {kAllowedWithoutMemory, kTopic, kGroup, kRemoveGroup, kDeleteGroup});
     set(RedisScript::kStatistics,
-        {kAllowedWithoutMemory, kTopic, kGroup, kExpire, kRemoveGroup, kStatistics});
+        {kAllowedWithoutMemory, kTopic, kGroup, kExpire, kRemoveGroup, kBoard, kStatistics});
+    set(RedisScript::kShareSource, {kAllowedWithoutMemory, kTopic, kBoard, kShareSource});
   }
 };
 

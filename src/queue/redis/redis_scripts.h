@@ -19,8 +19,9 @@ enum class RedisScript {
   kPurge,
   kDeleteGroup,
   kStatistics,
+  kShareSource,
 };
-inline constexpr std::size_t kRedisScripts = 10;
+inline constexpr std::size_t kRedisScripts = 11;
 
 // Ids, deliveries and letters of one call of a script. (Lua passes at most some 8,000 arguments.)
 inline constexpr std::size_t kMaxScriptIds = 1'000;

@@ -212,11 +212,194 @@ local function expire(enough)
 end
 )lua";
 
+// A source's board of shards. Fences, positions and owners are text: Lua's numbers would round a
+// large position.
+inline constexpr std::string_view kBoard = R"lua(
+local SOURCES = T .. ':src'
+local source, MEMBERS, ENDS, SHARDS
+local shards = {}
+local function use_board(name)
+  source = name
+  local B = T .. ':b:' .. name
+  MEMBERS, ENDS, SHARDS = B .. ':m', B .. ':d', B .. ':s'
+end
+local function read_shards()
+  for i = 0, 63 do shards[i] = {fence = 0, position = '0', finished = false, owner = ''} end
+  local found = call('HGETALL', SHARDS)
+  for i = 1, #found, 2 do
+    local fence, position, finished, owner = string.match(found[i + 1], '^(%d+) (%d+) (%d) (.*)$')
+    shards[tonumber(found[i])] = {fence = tonumber(fence), position = position,
+      finished = finished == '1', owner = owner}
+  end
+end
+local function write_shard(i)
+  local s = shards[i]
+  call('HSET', SHARDS, i, string.format('%.0f', s.fence) .. ' ' .. s.position .. ' ' ..
+    (s.finished and '1' or '0') .. ' ' .. s.owner)
+end
+local function release(member)
+  for i = 0, 63 do
+    if shards[i].owner == member then
+      shards[i].owner = ''
+      write_shard(i)
+    end
+  end
+end
+local function remove_member(member)
+  release(member)
+  call('HDEL', MEMBERS, member)
+  call('ZREM', ENDS, member)
+  if call('HLEN', MEMBERS) == 0 then call('HSET', SOURCES, source, now) end
+end
+local function expire_members()
+  for _, member in ipairs(call('ZRANGEBYSCORE', ENDS, '-inf', now)) do remove_member(member) end
+end
+local function all_finished()
+  for i = 0, 63 do
+    if not shards[i].finished then return false end
+  end
+  return true
+end
+local function held_by(member)
+  local n = 0
+  for i = 0, 63 do
+    if shards[i].owner == member then n = n + 1 end
+  end
+  return n
+end
+local function forget_board()
+  call('UNLINK', MEMBERS, ENDS, SHARDS)
+  call('HDEL', SOURCES, source)
+end
+-- Reads the board and takes from it whose time is over; false when there is none, or nobody was on
+-- it for `lifetime`.
+local function open_board(name, lifetime)
+  use_board(name)
+  local empty_since = call('HGET', SOURCES, name)
+  if not empty_since then return false end
+  read_shards()
+  expire_members()
+  empty_since = tonumber(call('HGET', SOURCES, name))
+  if empty_since > 0 and now - empty_since >= lifetime then
+    forget_board()
+    return false
+  end
+  return true
+end
+)lua";
+
+// 4 source, 5 member, 6 ttl, 7 whether it leaves, 8 topics, 9 boards, 10 members at most, 11 how
+// long a board without members is kept; 12 on: shards that are given back.
+inline constexpr std::string_view kShareSource = R"lua(
+local member, ttl, leaves = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
+local there = open_board(ARGV[4], tonumber(ARGV[11]))
+if not there and leaves then return {0, 0, 0} end
+if not there then
+  if not ensure_topic(tonumber(ARGV[8])) then return redis.error_reply('QUEUEFULL topics 0') end
+  if call('HLEN', SOURCES) >= tonumber(ARGV[9]) then
+    return redis.error_reply('QUEUEFULL sources 0')
+  end
+  read_shards()
+end
+local known = call('HEXISTS', MEMBERS, member) == 1
+touch_topic()
+if leaves then
+  if known then remove_member(member) end
+else
+  if not known and call('HLEN', MEMBERS) >= tonumber(ARGV[10]) then
+    return redis.error_reply('QUEUEFULL members 0')
+  end
+  call('HSET', MEMBERS, member, ttl)
+  call('ZADD', ENDS, string.format('%.0f', now + ttl), member)
+  call('HSET', SOURCES, source, 0)
+  for i = 12, #ARGV do
+    local s = shards[tonumber(ARGV[i])]
+    if s.owner == member then
+      s.owner = ''
+      write_shard(tonumber(ARGV[i]))
+    end
+  end
+end
+
+local names = call('HKEYS', MEMBERS)
+table.sort(names)
+local share, has, wanted = {}, {}, 0
+for place, name in ipairs(names) do
+  share[name] = math.floor(64 / #names) + (place <= 64 % #names and 1 or 0)
+  has[name] = held_by(name)
+end
+local function grant(finished)
+  for i = 0, 63 do
+    if has[member] >= share[member] then return end
+    local s = shards[i]
+    if s.owner == '' and s.finished == finished then
+      s.owner = member
+      s.fence = s.fence + 1
+      has[member] = has[member] + 1
+      write_shard(i)
+    end
+  end
+end
+if not leaves then
+  grant(false)
+  grant(true)
+end
+for _, name in ipairs(names) do wanted = wanted + math.max(0, share[name] - has[name]) end
+local done = all_finished()
+local reply = {#names, done and 1 or 0, 0}
+if not leaves then
+  if has[member] > share[member] then reply[3] = math.min(wanted, has[member] - share[member]) end
+  for i = 0, 63 do
+    local s = shards[i]
+    if s.owner == member then
+      reply[#reply + 1] = i
+      reply[#reply + 1] = s.fence
+      reply[#reply + 1] = s.position
+      reply[#reply + 1] = s.finished and 1 or 0
+    end
+  end
+elseif done and #names == 0 then
+  forget_board()
+end
+return reply
+)lua";
+
 // 4 messages a topic, 5 bytes in all, 6 topics, 7 window of the ids, 8 how many, 9 the size of all,
 // 10 arguments of each: 1 payload; 2 payload, headers; 4 payload, headers, id, size. They follow.
+// Then, when shards move: source, member, and of each step shard, fence, from, to, finished.
 inline constexpr std::string_view kPublish = R"lua(
 local n, stride = tonumber(ARGV[8]), tonumber(ARGV[10])
 local fresh, bytes, duplicates, first_of = n, tonumber(ARGV[9]), {}, {}
+local progress = 11 + n * stride
+local moves = ARGV[progress] ~= nil
+if moves then
+  local member = ARGV[progress + 1]
+  if not open_board(ARGV[progress], math.huge) then
+    return redis.error_reply('SHARDS ' .. ARGV[progress + 2] .. ' lost')
+  end
+  local is_next, repeats, moved = true, true, nil
+  for at = progress + 2, #ARGV, 5 do
+    local s = shards[tonumber(ARGV[at])]
+    if s.owner ~= member or s.fence ~= tonumber(ARGV[at + 1]) then
+      return redis.error_reply('SHARDS ' .. ARGV[at] .. ' lost')
+    end
+    if s.position ~= ARGV[at + 2] then
+      is_next = false
+      moved = ARGV[at] .. ' ' .. s.position
+    end
+    repeats = repeats and s.position == ARGV[at + 3]
+  end
+  if not is_next then
+    if not repeats then return redis.error_reply('SHARDS ' .. moved) end
+    if n > 0 then call('HINCRBY', C, 'deduplicated', n) end
+    local reply = {'', 0}
+    for i = 1, n do
+      reply[2 * i + 1] = i - 1
+      reply[2 * i + 2] = ''
+    end
+    return reply
+  end
+end
 for i = 1, stride == 4 and n or 0 do
   local id = ARGV[9 + 4 * i]
   local duplicate
@@ -288,6 +471,15 @@ if fresh > 0 then
   call('HSET', META, 'bytes', all_bytes + bytes, 'ms', ms, 'seq', seq)
   call('HSET', C, 'messages', held + fresh, 'bytes', tonumber(counts[2] or 0) + bytes,
     'added', tonumber(counts[3] or 0) + fresh, 'used', now)
+end
+if moves then
+  for at = progress + 2, #ARGV, 5 do
+    local s = shards[tonumber(ARGV[at])]
+    s.position, s.finished = ARGV[at + 3], ARGV[at + 4] == '1'
+    write_shard(tonumber(ARGV[at]))
+  end
+  local member = ARGV[progress + 1]
+  call('ZADD', ENDS, string.format('%.0f', now + tonumber(call('HGET', MEMBERS, member))), member)
 end
 local reply = {prefix, first_seq}
 if fresh < n then
@@ -693,12 +885,18 @@ for i, name in ipairs(found) do
 end
 local counts = call('HMGET', C, 'messages', 'bytes', 'added', 'rejected', 'deduplicated', 'used')
 for i = 1, 6 do counts[i] = tonumber(counts[i] or 0) end
-if #found == 0 and counts[1] == 0 and now - counts[6] >= lifetime then
+local sources = {}
+for _, name in ipairs(call('HKEYS', SOURCES)) do
+  if open_board(name, lifetime) then
+    sources[#sources + 1] = {name, call('HLEN', MEMBERS), 64 - held_by(''), all_finished() and 1 or 0}
+  end
+end
+if #found == 0 and #sources == 0 and counts[1] == 0 and now - counts[6] >= lifetime then
   call('SREM', P .. 'topics', topic)
   call('UNLINK', S, C, GROUPS, ACKED, REDRIVEN)
   return {}
 end
-return {counts[1], counts[2], counts[3], counts[4], counts[5], removed, answer}
+return {counts[1], counts[2], counts[3], counts[4], counts[5], removed, answer, sources}
 )lua";
 
 }  // namespace gpu_telemetry::queue::lua
