@@ -9,7 +9,6 @@
 #include <set>
 
 #include "services/pipeline_test_support.h"
-#include "services/streamer/board_queue.h"
 #include "services/streamer/streamer.h"
 #include "services/streamer/tampered_queue.h"
 #include "sources/csv/csv_source.h"
@@ -69,7 +68,6 @@ class SharedStreamerTest : public ::testing::Test {
     queue::QueueOptions options;
     options.max_messages_per_topic = max_messages;
     memory_ = queue::make_memory_queue(options, clock_, context_.executor());
-    board_ = std::make_unique<testing::BoardQueue>(*memory_, clock_);
   }
   void write(const std::string& text) { std::ofstream(path_, std::ios::binary) << text; }
 
@@ -85,7 +83,7 @@ class SharedStreamerTest : public ::testing::Test {
   Process& start() { return start(open_file()); }
   Process& start(std::unique_ptr<sources::Source> source) {
     auto process = std::make_unique<Process>();
-    process->queue = std::make_unique<TamperedQueue>(*board_, context_.executor());
+    process->queue = std::make_unique<TamperedQueue>(*memory_, context_.executor());
     process->end = process->ended.get_future();
     StreamerOptions options;
     options.batch_rows = batch_rows_;
@@ -139,7 +137,7 @@ class SharedStreamerTest : public ::testing::Test {
   void consume() {
     while (true) {
       queue::FetchRequest request{"telemetry", "collectors", "test", 1000, milliseconds{0}};
-      const auto fetched = context_.await(board_->fetch(std::move(request)));
+      const auto fetched = context_.await(memory_->fetch(std::move(request)));
       ASSERT_TRUE(fetched) << fetched.error();
       if (fetched->empty()) return;
       queue::SettleRequest settle;
@@ -149,7 +147,7 @@ class SharedStreamerTest : public ::testing::Test {
         settle.receipts_or_ids.push_back(each.receipt);
         note(*each.payload);
       }
-      ASSERT_TRUE(context_.await(board_->ack(std::move(settle))));
+      ASSERT_TRUE(context_.await(memory_->ack(std::move(settle))));
     }
   }
   void note(const std::string& payload) {
@@ -188,7 +186,6 @@ class SharedStreamerTest : public ::testing::Test {
   ManualClock clock_{*parse_rfc3339("2025-08-01T00:00:00Z")};
   RunningContext context_;
   std::unique_ptr<queue::MessageQueue> memory_;
-  std::unique_ptr<queue::MessageQueue> board_;
   std::map<Row, int> published_;
   std::map<std::tuple<GpuUuid, Timestamp, std::string>, int> keys_;
   std::vector<std::unique_ptr<Process>> processes_;

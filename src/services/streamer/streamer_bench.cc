@@ -10,7 +10,6 @@
 
 #include "observability/log.h"
 #include "services/pipeline_test_support.h"
-#include "services/streamer/board_queue.h"
 #include "services/streamer/streamer.h"
 #include "services/streamer/tampered_queue.h"
 #include "sources/csv/csv_source.h"
@@ -64,8 +63,7 @@ void stream_once(const std::string& path, int streamers, bool shared, microsecon
   limits.max_messages_per_topic = 1'000'000;
   limits.max_bytes = ByteSize{std::uint64_t{4} << 30};
   const auto memory = queue::make_memory_queue(limits, system_clock(), context.executor());
-  testing::BoardQueue board(*memory, system_clock());
-  testing::TamperedQueue network(board, context.executor());
+  testing::TamperedQueue network(*memory, context.executor());
   network.delay(latency);
   observability::Metrics metrics;
   std::vector<std::unique_ptr<Streamer>> all;
