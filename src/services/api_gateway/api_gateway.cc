@@ -11,9 +11,8 @@
 namespace gpu_telemetry::services {
 namespace {
 
-boost::asio::awaitable<std::vector<observability::Health::Check>> ask_storage(ApiContext& context) {
-  auto ask = [&context] { return context.telemetry.check_health(); };
-  const auto storage = co_await read_storage(context, ask);
+boost::asio::awaitable<std::vector<observability::Health::Check>> ask_storage(StorageProbe& probe) {
+  const Result<void> storage = co_await probe.ask();
   observability::Health::Check check;
   check.name = "storage";
   check.ok = storage.has_value();
@@ -60,7 +59,8 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
                      gateway->busy_readers_, options.readers + options.max_waiting});
   http::Router router;
   ApiContext& context = *gateway->context_;
-  StatusOptions status{clock, health, metrics, [&context] { return ask_storage(context); },
+  StatusOptions status{clock, health, metrics,
+                       [&probe = gateway->probe_] { return ask_storage(probe); },
                        std::move(options.before_metrics)};
   if (auto added = add_status_routes(router, std::move(status)); !added) return added.error();
   for (const auto add : {add_gpu_routes, add_latest_routes, add_telemetry_routes,

@@ -19,6 +19,7 @@
 #include "services/api_gateway/front_door.h"
 #include "services/api_gateway/live_tail.h"
 #include "services/api_gateway/pipeline_rates.h"
+#include "services/api_gateway/storage_probe.h"
 #include "services/openapi/openapi.h"
 #include "storage/gpu_repository.h"
 #include "storage/telemetry_repository.h"
@@ -91,6 +92,7 @@ class ApiGateway {
       : intervals_(telemetry, clock),
         tail_(telemetry, gpus, clock, options.tail_interval),
         readers_(options.readers),
+        probe_(telemetry, readers_),
         front_door_(options.front_door, clock, readers_) {}
 
   ScrapeIntervals intervals_;
@@ -98,6 +100,7 @@ class ApiGateway {
   LiveTail tail_;
   boost::asio::thread_pool readers_;
   std::atomic<unsigned> busy_readers_{0};
+  StorageProbe probe_;
   FrontDoor front_door_;
   std::shared_ptr<OpenApiDocument> document_ = std::make_shared<OpenApiDocument>();
   std::unique_ptr<ApiContext> context_;

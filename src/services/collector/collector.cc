@@ -182,6 +182,12 @@ asio::awaitable<std::vector<queue::Delivery>> Collector::fetch(std::size_t max, 
         executor_, queue_.fetch(std::move(request)),
         asio::bind_cancellation_slot(stop_fetching_.slot(), asio::use_awaitable));
     if (fetched) {
+      if (!std::exchange(consumes_, true)) {
+        observability::log_info("consumer: takes messages from the queue",
+                                {{"topic", options_.topic},
+                                 {"consumer_group", options_.group},
+                                 {"consumer", options_.consumer}});
+      }
       queue_refuses_ = false;
       if (!storage_refuses_) pauses_ = 0;
       messages = std::move(*fetched);

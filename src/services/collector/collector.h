@@ -105,8 +105,9 @@ class Collector {
   unsigned periodic_ = 0;  // of extend_leases() and write_sightings(), how many run
   std::list<Work> in_flight_;
   bool storage_refuses_ = false;  // the last write was refused
-  bool queue_refuses_ = false;    // the last fetch was
-  unsigned pauses_ = 0;           // in a row, each longer than the one before
+  bool consumes_ = false;
+  bool queue_refuses_ = false;  // the last fetch was
+  unsigned pauses_ = 0;         // in a row, each longer than the one before
   boost::asio::cancellation_signal stop_fetching_;
   boost::asio::steady_timer work_ended_;  // never expires; cancelled when a write or a periodic has
   boost::asio::steady_timer pause_;
