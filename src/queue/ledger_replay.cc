@@ -9,7 +9,8 @@ namespace gpu_telemetry::queue {
 
 void Ledger::replay_topic_created(Now now, std::uint32_t topic, std::string_view name,
                                   std::uint64_t next_sequence) {
-  if (topic >= kMaxTopics || !is_valid_name(name) || topic_by_number(topic) || find_topic(name)) {
+  if (topic >= kMaxTopics || !is_valid_name(name) || topic_by_number(topic) || find_topic(name) ||
+      next_sequence == 0) {
     return;
   }
   while (by_number_.size() <= topic) {
@@ -47,8 +48,10 @@ void Ledger::replay_accepted(Now now, std::uint32_t topic, HeldMessage message,
   if (found == nullptr || message.sequence < found->next_sequence) return;
   const std::uint64_t sequence = message.sequence;
   if (!deduplication_id.empty()) {
-    const SteadyTime forgotten =
-        now.steady + (message.published - now.wall) + options_.deduplication_window;
+    // A time that was damaged, or of a clock that was far off, must not make one that overflows.
+    const Milliseconds window = options_.deduplication_window;
+    const Milliseconds age = std::clamp(now.wall - message.published, Milliseconds{0}, window);
+    const SteadyTime forgotten = now.steady + window - age;
     const auto [seen, fresh] = found->seen_ids.emplace(
         std::string(deduplication_id), SeenId{sequence, message.published, forgotten});
     if (fresh) {

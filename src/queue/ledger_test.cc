@@ -118,6 +118,24 @@ TEST_F(LedgerTest, AgreesWithASimpleModelOnRandomOperations) {
   }
 }
 
+TEST(LedgerReplayTest, ADamagedLogLeavesALedgerThatItsCheckpointCanCarry) {
+  const Now now{from_unix_milliseconds(1'760'000'000'000), SteadyTime{std::chrono::hours{1}}};
+  Ledger ledger(QueueOptions{}, {1, 1});
+  ledger.replay_topic_created(now, 0, "begins-with-nothing", 0);
+  ledger.replay_topic_created(now, 1, "telemetry", 1);
+  HeldMessage message;
+  message.sequence = 1;
+  message.payload = std::make_shared<const std::string>("x");
+  message.published = from_unix_milliseconds(INT64_MAX / 4);  // a time that cannot be counted with
+  ledger.replay_accepted(now, 1, message, "id");
+  ledger.finish_replay({1, 2}, nullptr);
+  const std::string checkpoint = ledger.checkpoint(now);
+  auto again = Ledger::restore(QueueOptions{}, checkpoint, now, ledger);
+  ASSERT_TRUE(again) << again.error();
+  EXPECT_EQ(again->checkpoint(now), checkpoint);
+  EXPECT_EQ(again->statistics(now).size(), 1U);
+}
+
 TEST(LedgerModelTest, AgreesThatALeaseExtendedByNothingIsOver) {
   // Publish one message, fetch it, extend its lease by 0 ms.
   const std::vector<std::uint32_t> choices = {0, 0, 3, 1, 4, 0, 0, 1, 12, 0, 0, 1, 0, 0};
