@@ -45,6 +45,7 @@ bench  nginx-light                                  # peer: small HTTP responses
 bench  wrk                                          # HTTP load
 bench  prometheus                                   # peer: queries and bytes a sample
 bench  nats-server                                  # peer: the queue
+bench  libnats-dev                                  # its client in C
 bench  python3-venv                                 # peers from PyPI: DuckDB, ClickHouse, polars
 dev    ccache                                       # rebuilds from cache
 dev    mold                                         # links faster
