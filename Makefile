@@ -10,18 +10,23 @@ JOBS ?= $(shell nproc)
 DATA ?= var
 # Seconds that each fuzz target runs.
 FUZZ_SECONDS ?= 10
+# Of make chaos: what the queue stands on, how much flows through it, and in what time.
+ENGINE ?= redis
+SAMPLES ?= 1000000
+SECONDS ?= 600
 export JOBS FUZZ_SECONDS
 
 release := build/release
 
-.PHONY: help run build test bench cover fmt lint docs openapi fuzz clean install
+.PHONY: help run build test chaos bench cover fmt lint docs openapi fuzz clean install
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
 	  | awk -F ':.*## ' '{ printf "  %-9s%s\n", $$1, $$2 }'
 	@echo "Variables: JOBS=$(JOBS) (compilers and tests at once), DATA=$(DATA) (data of make run),"
-	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target); every setting of the program for make run."
+	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target), ENGINE, SAMPLES, SECONDS, SEED (of make chaos);"
+	@echo "every setting of the program for make run."
 
 run: ## Install, build and start everything in one process, fed by the simulator (API on 127.0.0.1:8080)
 	@scripts/install-dependencies.sh --run
@@ -38,6 +43,11 @@ build: ## Install and build everything, tests and benchmarks included (build/rel
 test: ## Everything CI checks: lints, all tests, sanitizers, a short fuzz run
 	@scripts/install-dependencies.sh --test
 	@scripts/test.sh
+
+chaos: ## Break the scaled-out pipeline at random for SECONDS (SEED repeats a run; ENGINE=redis|durable)
+	@scripts/install-dependencies.sh --test
+	@scripts/build.sh release gpu-telemetry
+	@python3 tests/chaos/chaos.py --engine $(ENGINE) --samples $(SAMPLES) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: ## Run the benchmarks
 	@scripts/install-dependencies.sh --bench
