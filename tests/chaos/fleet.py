@@ -48,7 +48,8 @@ class Member:
             with self._lock:
                 expected, self._expected = self._expected, False
                 if self._retired:
-                    if status not in (0, -signal.SIGKILL, -signal.SIGTERM):
+                    # A Java server says 128 and the signal.
+                    if status not in (0, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM):
                         self.crashes.append(status)
                     return
                 if status == 0:
