@@ -10,20 +10,21 @@ JOBS ?= $(shell nproc)
 DATA ?= var
 # Seconds that each fuzz target runs.
 FUZZ_SECONDS ?= 10
-# Of make chaos: what the queue stands on, how much flows through it, and in what time.
+# What the queue stands on in make run-distributed and make chaos: redis or durable.
 ENGINE ?= redis
+# Of make chaos: how much flows, and in what time.
 SAMPLES ?= 1000000
 SECONDS ?= 600
 export JOBS FUZZ_SECONDS
 
 release := build/release
 
-.PHONY: help run build test chaos bench cover fmt lint docs openapi fuzz clean install
+.PHONY: help run run-distributed build test chaos bench cover fmt lint docs openapi fuzz clean install
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
-	  | awk -F ':.*## ' '{ printf "  %-9s%s\n", $$1, $$2 }'
+	  | awk -F ':.*## ' '{ printf "  %-16s%s\n", $$1, $$2 }'
 	@echo "Variables: JOBS=$(JOBS) (compilers and tests at once), DATA=$(DATA) (data of make run),"
 	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target), ENGINE, SAMPLES, SECONDS, SEED (of make chaos);"
 	@echo "every setting of the program for make run."
@@ -35,6 +36,11 @@ run: ## Install, build and start everything in one process, fed by the simulator
 	@export STORAGE_URI="$${STORAGE_URI:-embedded:$(DATA)/store}"; \
 	  [[ -n "$${CSV_PATH:-}" ]] || export SOURCE="$${SOURCE:-simulator}"; \
 	  exec $(release)/bin/gpu-telemetry all-in-one
+
+run-distributed: ## The same with every service a process of its own, on Redis and MongoDB (free ports)
+	@scripts/install-dependencies.sh --test
+	@scripts/build.sh release gpu-telemetry
+	@exec python3 scripts/distributed.py --engine $(ENGINE)
 
 build: ## Install and build everything, tests and benchmarks included (build/release)
 	@scripts/install-dependencies.sh --test

@@ -30,9 +30,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
-sys.path.insert(0, str(ROOT / "tests/e2e"))
-from fleet import Member, ready  # noqa: E402
-from pipeline import PROGRAM, file_values, free_port, simulate  # noqa: E402
+sys.path[1:1] = [str(ROOT / "scripts"), str(ROOT / "tests/e2e")]
+from member import Member, free_port, ready  # noqa: E402
+from pipeline import PROGRAM, file_values, simulate  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
 ROWS_PER_MESSAGE = 100

@@ -1,16 +1,25 @@
 """Processes that are killed, frozen and started again, as a cluster's scheduler would."""
 
 import contextlib
+import os
 import signal
+import socket
+import ssl
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
-from pipeline import INHERITED  # noqa: E402
+# Everything that this process's environment says about the program would leak into the others.
+INHERITED = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "JAVA_HOME")
+             if name in os.environ}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Member:
@@ -19,7 +28,7 @@ class Member:
     Its output goes to FOLDER/NAME.log. Thread-safe.
     """
 
-    def __init__(self, folder, name, kind, arguments, settings=None, pause=0.2):
+    def __init__(self, folder, name, kind, arguments, settings=None, pause=0.2, tell=None):
         self.name = name
         self.kind = kind
         self.kills = self.freezes = self.starts = 0
@@ -27,8 +36,10 @@ class Member:
         self.finished = False  # ended by itself with 0
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**INHERITED, **{k: str(v) for k, v in (settings or {}).items()}}
-        self._log = open(Path(folder) / f"{name}.log", "ab")
+        self.log_path = Path(folder) / f"{name}.log"
+        self._log = open(self.log_path, "ab")
         self._pause = pause
+        self._tell = tell  # called with a sentence when it is started again
         self._lock = threading.RLock()
         self._expected = False  # the next end of it is our doing
         self._retired = False
@@ -39,7 +50,8 @@ class Member:
 
     def _start(self):
         self._process = subprocess.Popen(self._arguments, env=self._environment, stdout=self._log,
-                                         stderr=self._log, stdin=subprocess.DEVNULL)
+                                         stderr=self._log, stdin=subprocess.DEVNULL,
+                                         start_new_session=True)  # Ctrl-C is ours alone
         self.starts += 1
 
     def _watch(self):
@@ -62,6 +74,9 @@ class Member:
                 if self._retired:
                     return
                 self._start()
+            if self._tell:
+                how = f"signal {-status}" if status < 0 else f"status {status}"
+                self._tell(f"{self.name} ended ({how}) and is started again as {self.pid}")
 
     def kill(self):
         with self._lock:
@@ -104,17 +119,29 @@ class Member:
         self._log.close()
         return status
 
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def wait_until_finished(self, timeout=120):
+        """Until it has ended by itself, with 0."""
+        deadline = time.monotonic() + timeout
+        while not self.finished:
+            assert not self.crashes, (self.name, self.crashes, self.log()[-3000:])
+            assert time.monotonic() < deadline, f"{self.name} did not end:\n{self.log()[-3000:]}"
+            time.sleep(0.02)
+
     @property
     def pid(self):
         return self._process.pid
 
 
-def ready(url, timeout=60):
+def ready(url, timeout=60, authorities=None):
     """Waits until /readyz of a service answers 200."""
+    context = ssl.create_default_context(cafile=authorities) if authorities else None
     deadline = time.monotonic() + timeout
     while True:
         with contextlib.suppress(OSError):
-            with urllib.request.urlopen(url + "/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(url + "/readyz", timeout=2, context=context) as answer:
                 if answer.status == 200:
                     return
         if time.monotonic() > deadline:
