@@ -322,7 +322,7 @@ def flow(cluster, faults, meter, limit):
 
 def run(arguments, folder):
     rng = random.Random(arguments.seed)
-    gpus = max(8, arguments.samples // 10 // 50)
+    gpus = min(64, max(8, arguments.samples // 10 // 50))  # more are slow to compare, not to store
     scrapes = max(1, arguments.samples // 10 // gpus)
     csv = simulate(Path(folder) / "fleet.csv", gpus=gpus, hosts=max(1, gpus // 8),
                    duration=f"{scrapes * 10}s", seed=arguments.seed % 1000)
