@@ -12,7 +12,8 @@
 set -euo pipefail
 
 # The one list. Columns: from which profile on, the package, why. `a|b>=V` is the first that is
-# there: distributions call some packages differently.
+# there: distributions call some packages differently. `command:package` is only missing when there is
+# no such command: people have Node from elsewhere, and its package would quarrel with that.
 packages() {
   cat <<'LIST'
 run    g++                                          # C++20 compiler
@@ -29,11 +30,15 @@ run    libmongoc-dev                                # the MongoDB store
 run    libfmt-dev                                   # beneath spdlog
 run    libspdlog-dev                                # logs
 run    prometheus-cpp-dev                           # metrics
+run    node:nodejs                                  # builds the dashboard; 18 or newer
+run    npm:npm                                      # fetches what it is built with
 run    libgtest-dev                                 # cmake configures the tests with everything else
 run    libgmock-dev
 test   libbenchmark-dev                             # benchmarks are compiled with the tests
 test   python3                                      # lints, end-to-end tests
 test   curl                                         # end-to-end tests
+test   chromium:chromium                            # opens the dashboard
+test   openssl                                      # certificates of end-to-end tests
 test   redis-server                                 # the queue on Redis, tested on a real one
 test   default-jdk-headless                         # compiles and runs the MongoDB stand-in of the tests
 test   maven                                        # fetches it
@@ -97,6 +102,13 @@ candidate_version() {
 # Prints the first alternative of the spec whose version, as the function $2 sees it, is new enough.
 first_that() {
   local spec=$1 version_of=$2 alternative name least version
+  if [[ $spec == *:* ]]; then
+    if [[ $version_of == installed_version ]] && command -v "${spec%%:*}" > /dev/null; then
+      echo "${spec#*:}"
+      return 0
+    fi
+    spec=${spec#*:}
+  fi
   for alternative in ${spec//|/ }; do
     name=${alternative%%>=*}
     least=${alternative#"$name"}

@@ -7,6 +7,7 @@
 #include "services/api_gateway/documents.h"
 #include "services/api_gateway/routes.h"
 #include "services/status/status_routes.h"
+#include "services/web/web_routes.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -68,7 +69,12 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
                          add_pipeline_routes, add_stream_routes}) {
     if (auto added = add(router, context); !added) return added.error();
   }
-  if (auto added = add_index_route(router); !added) return added.error();
+  if (auto added = add_web_routes(router); !added) return added.error();
+  const auto page = [](const http::Request& request) -> std::optional<http::Response> {
+    if (!wants_page(request)) return std::nullopt;
+    return dashboard_page();
+  };
+  if (auto added = add_index_route(router, page); !added) return added.error();
 
   options.server.metrics = &metrics;
   // After all others, which it describes.

@@ -127,7 +127,7 @@ Result<void> add_status_routes(http::Router& router, StatusOptions options) {
   return {};
 }
 
-Result<void> add_index_route(http::Router& router) {
+Result<void> add_index_route(http::Router& router, MakePage page) {
   std::string body = "{";
   json::append_member(body, "service", "gpu-telemetry");
   json::append_key(body, "routes");
@@ -141,11 +141,14 @@ Result<void> add_index_route(http::Router& router) {
     body += '}';
   }
   body += "]}";
-  http::Route index =
-      make_route("/", "getIndex", "What can be asked",
-                 [body = std::move(body)](http::Request&) -> awaitable<http::Response> {
-                   co_return http::json_response(200, body);
-                 });
+  http::Route index = make_route("/", "getIndex", "What can be asked",
+                                 [body = std::move(body), page = std::move(page)](
+                                     http::Request& request) -> awaitable<http::Response> {
+                                   auto response = page ? page(request) : std::nullopt;
+                                   if (!response) response = http::json_response(200, body);
+                                   if (page) response->headers.add("Vary", "Accept");
+                                   co_return std::move(*response);
+                                 });
   http::ResponseDoc listed;
   listed.description = "The routes";
   listed.schema_json = R"({"type":"object"})";

@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "domain/clock.h"
@@ -29,7 +30,9 @@ struct StatusOptions {
 // Errors: kConflict for a route that is there already.
 Result<void> add_status_routes(http::Router& router, StatusOptions options);
 
-// GET /: what this is, and what else can be asked of `router` as it is now.
-Result<void> add_index_route(http::Router& router);
+// GET /: what this is, and what else can be asked of `router` as it is now. `page` may answer in
+// its place: for a browser.
+using MakePage = std::function<std::optional<http::Response>(const http::Request&)>;
+Result<void> add_index_route(http::Router& router, MakePage page = {});
 
 }  // namespace gpu_telemetry::services
