@@ -82,7 +82,7 @@ class Cluster:
         self.mongodb_port = free_port()
         (self.folder / "mongodb").mkdir()
         self._member("mongodb", "mongodb", ROOT / "tests/servers/mongodb.sh", "run",
-                     self.mongodb_port, self.folder / "mongodb")
+                     self.mongodb_port, self.folder / "mongodb", MONGO_STAND_IN_HEAP="6g")
         self.gateway_port = free_port()
         self._service("gateway", "api-gateway", API_PORT=self.gateway_port,
                       MONGODB_URI=f"mongodb://127.0.0.1:{self.mongodb_port}", LOG_LEVEL="warn")

@@ -6,6 +6,8 @@
 #   tests/servers/mongodb.sh run PORT FOLDER    serves 127.0.0.1:PORT until it is killed; only
 #                                               mongod keeps its data in FOLDER
 #
+# MONGO_STAND_IN_HEAP (512m) is the memory of the stand-in, which keeps everything in it.
+#
 # This shell becomes the server, so its process id is the server's. Exit code 77: there is neither,
 # and standard error says how to get one.
 set -euo pipefail
@@ -60,7 +62,7 @@ case ${1:-} in
     fi
     install_stand_in
     # Small and quick to start: it lives for seconds.
-    exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Xmx512m \
+    exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Xmx"${MONGO_STAND_IN_HEAP:-512m}" \
       -cp "$cache/classes:$cache/jars/*" MongoStandIn 127.0.0.1 "$2"
     ;;
   *)
