@@ -1,5 +1,5 @@
-// The load of queue_load on NATS JetStream, as its C client does it best: publishing asynchronously,
-// fetching in batches, acknowledging each message without waiting for an answer.
+// The load of queue_load on NATS JetStream, as its C client does it best: publishing
+// asynchronously, fetching in batches, acknowledging each message without waiting for an answer.
 //   nats_load URL publish MESSAGES BATCH   makes the stream "telemetry" (files) anew and fills it
 //   nats_load URL consume MESSAGES BATCH
 // Prints one JSON object.
