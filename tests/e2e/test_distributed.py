@@ -13,10 +13,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from pipeline import ROOT, file_values, simulate
+from pipeline import ROOT, Pipeline, file_values, simulate
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from distributed import Distributed  # noqa: E402
+from member import Member, free_port  # noqa: E402
 
 ONCE = {"LOOP_MODE": "false", "TIMESTAMP_MODE": "source", "EXIT_AT_END": "true",
         "STREAM_INTERVAL": "0", "SHARD_LEASE": "2s"}
@@ -143,6 +144,32 @@ class Values(Case):
         status, metrics = ask(system.queues[0] + "/metrics")
         self.assertEqual(status, 200)
         self.assertRegex(metrics, r"gpu_telemetry_queue_\w+")
+
+
+class OneProcess(Case):
+    """The embedded store behind each engine."""
+
+    def check_engine(self, engine, **settings):
+        csv = simulate(self.folder / "fleet.csv", gpus=16, hosts=2, duration="4m")
+        with Pipeline(self.folder / "store", CSV_PATH=csv, QUEUE_ENGINE=engine,
+                      **{**ONCE, "EXIT_AT_END": "false"}, **settings) as pipeline:
+            pipeline.wait_until_stored()
+            self.assertEqual(pipeline.values(), file_values(csv))
+            self.assertEqual(pipeline.stop(), 0)
+
+    def test_memory_fills_the_embedded_store(self):
+        self.check_engine("memory")
+
+    def test_durable_fills_the_embedded_store(self):
+        self.check_engine("durable")
+
+    def test_redis_fills_the_embedded_store(self):
+        port = free_port()
+        redis = Member(self.folder, "redis", "redis",
+                       ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+                        "--dir", self.folder])
+        self.addCleanup(redis.retire)
+        self.check_engine("redis", REDIS_ADDR=f"127.0.0.1:{port}")
 
 
 class Trouble(Case):
