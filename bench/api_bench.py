@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""The API beside Prometheus and nginx, in one run, on the same data and the same questions.
+
+  one GPU    one hour, ten metrics at 10 s (3,600 points), 32 connections: the series shape, the
+             spec's shape, Prometheus's matrix of raw samples; nginx sending the bytes of each of
+             our two answers from memory
+  fleet      an average over 247 GPUs by host, one hour by the minute, 32 connections
+  list       all GPUs: 247 of them, and 10,000
+  stream     1,000 readers of the live tail: how late samples reach them
+
+Rounds run in turn; prints each, then medians and ratios. Needs a release build, wrk, nginx and
+prometheus (scripts/install-dependencies.sh --bench).
+"""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from pipeline import Pipeline, free_port, run  # noqa: E402
+
+METRICS = ["DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_POWER_USAGE",
+           "DCGM_FI_DEV_SM_CLOCK", "DCGM_FI_DEV_MEM_CLOCK", "DCGM_FI_DEV_FB_USED",
+           "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_MEM_COPY_UTIL", "DCGM_FI_DEV_ENC_UTIL",
+           "DCGM_FI_DEV_DEC_UTIL"]
+
+
+def wait_for(url, timeout=60):
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.read()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"api_bench: {url} does not answer") from None
+            time.sleep(0.1)
+
+
+def seconds(text):
+    number, unit = re.match(r"([\d.]+)(us|ms|s)", text).groups()
+    return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
+
+
+def load(base, paths, folder, duration, connections=32):
+    """Requests a second, p50 and p99 in seconds; an error when any answer was none."""
+    listed = folder / "paths"
+    listed.write_text("\n".join(paths) + "\n")
+    said = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{duration}s", "--latency",
+                           "-s", ROOT / "bench/paths.lua", base], check=True, capture_output=True,
+                          text=True, env={**os.environ, "PATHS": str(listed)}).stdout
+    assert "Non-2xx" not in said and "Socket errors" not in said, said
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+    return rate, seconds(re.search(r"50%\s+(\S+)", said)[1]), seconds(re.search(r"99%\s+(\S+)", said)[1])
+
+
+def prometheus(folder, csv_path):
+    """Prometheus with the same samples in blocks of its own."""
+    text = folder / "samples.om"
+    by_metric = {}
+    with open(csv_path) as file:
+        names = file.readline().rstrip("\n").split(",")
+        at = {name: names.index(name) for name in ("timestamp", "metric_name", "uuid", "value")}
+        host = next(i for i, name in enumerate(names) if name.lower() == "hostname")
+        for line in file:
+            cells = [cell.strip('"') for cell in line.rstrip("\n").split(",")[:host + 4]]
+            metric = cells[at["metric_name"]]
+            if metric not in METRICS:
+                continue
+            when = datetime.datetime.fromisoformat(cells[at["timestamp"]].replace("Z", "+00:00"))
+            by_metric.setdefault(metric, []).append(
+                f'{metric}{{uuid="{cells[at["uuid"]]}",hostname="{cells[host]}"}} '
+                f'{cells[at["value"]]} {when.timestamp():.3f}\n')
+    with open(text, "w") as out:
+        for metric, lines in by_metric.items():
+            out.write(f"# TYPE {metric} gauge\n")
+            out.writelines(lines)
+        out.write("# EOF\n")
+    data = folder / "prometheus"
+    subprocess.run(["promtool", "tsdb", "create-blocks-from", "openmetrics", text, data], check=True,
+                   capture_output=True)
+    config = folder / "prometheus.yml"
+    config.write_text("global:\n  scrape_interval: 1h\n")
+    port = free_port()
+    process = subprocess.Popen(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}",
+                                f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
+                                "--query.lookback-delta=30s"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(f"http://127.0.0.1:{port}/-/ready")
+    return process, f"http://127.0.0.1:{port}"
+
+
+def nginx(folder, files):
+    root = folder / "www"
+    root.mkdir()
+    for name, body in files.items():
+        (root / name).write_bytes(body)
+    port = free_port()
+    config = folder / "nginx.conf"
+    config.write_text(f"""worker_processes 2; pid {folder}/nginx.pid; error_log /dev/null;
+daemon off; events {{ worker_connections 1024; }}
+http {{ access_log off; sendfile on; tcp_nopush on; open_file_cache max=10; default_type application/json;
+client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+server {{ listen 127.0.0.1:{port}; root {root}; keepalive_requests 1000000; }} }}
+""")
+    process = subprocess.Popen(["nginx", "-c", config], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    wait_for(f"http://127.0.0.1:{port}/{next(iter(files))}")
+    return process, f"http://127.0.0.1:{port}"
+
+
+def questions(start, end, uuids):
+    when = urllib.parse.urlencode({"start_time": start, "end_time": end})
+    metrics = "&".join(f"metric_name={name}" for name in METRICS)
+    one = [f"/api/v1/gpus/{uuid}/telemetry?{when}&limit=100000&{metrics}" for uuid in uuids]
+    stop = datetime.datetime.fromisoformat(end.replace("Z", "+00:00")).timestamp()
+    raw = [f'{{uuid="{uuid}",__name__=~"{"|".join(METRICS)}"}}[1h]' for uuid in uuids]
+    average = f"avg by (hostname) (avg_over_time({METRICS[0]}[60s]))"
+    return {
+        "one GPU, series shape": ("ours", [path + "&shape=series" for path in one]),
+        "one GPU, the spec's shape": ("ours", one),
+        "one GPU, Prometheus": ("prometheus", [
+            "/api/v1/query?" + urllib.parse.urlencode({"query": query, "time": stop}) for query in raw]),
+        "fleet average by host": ("ours", [
+            f"/api/v1/fleet/telemetry?metric_name={METRICS[0]}&step=60s&agg=avg&by=hostname&{when}"]),
+        "fleet average, Prometheus": ("prometheus", ["/api/v1/query_range?" + urllib.parse.urlencode(
+            {"query": average, "start": stop - 3600, "end": stop, "step": "60"})]),
+        "247 GPUs": ("ours", ["/api/v1/gpus"]),
+    }
+
+
+def stream(url, readers, lasts):
+    """How late samples reach readers of the live tail, in seconds."""
+    port = int(url.rsplit(":", 1)[1])
+    selector = selectors.DefaultSelector()
+    for _ in range(readers):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(b"GET /api/v1/stream?metric_name=DCGM_FI_DEV_GPU_UTIL HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.setblocking(False)
+        selector.register(connection, selectors.EVENT_READ)
+    late, heard, began = [], set(), time.time()
+    while time.time() - began < lasts:
+        for key, _ in selector.select(timeout=0.5):
+            for stamp in re.findall(rb"\nid: (\d+)", key.fileobj.recv(1 << 20)):
+                when = int(stamp) / 1000
+                if when > began + 3:  # what is new, once all are connected
+                    late.append(time.time() - when)
+                    heard.add(key.fd)
+    for key in list(selector.get_map().values()):
+        key.fileobj.close()
+    return late, len(heard)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
+    arguments = parser.parse_args()
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    # Prometheus keeps what is older than its newest two hours in blocks.
+    begin = now - datetime.timedelta(hours=5)
+    text = "%Y-%m-%dT%H:%M:%SZ"
+    start, end = ((begin + datetime.timedelta(hours=h)).strftime(text) for h in (0.5, 1.5))
+    processes = []
+    with tempfile.TemporaryDirectory(prefix="gpu-telemetry-bench-") as name:
+        folder = Path(name)
+        csv = folder / "fleet.csv"
+        made = run("simulate", "--gpus", 247, "--hosts", 31, "--duration", "2h", "--start",
+                   begin.strftime(text), "--events", "false", "--out", csv)
+        assert made.returncode == 0, made.stderr
+        ours = Pipeline(folder / "store", CSV_PATH=csv, LOOP_MODE="false", TIMESTAMP_MODE="source",
+                        STREAM_INTERVAL="0", STREAMER_BATCH_SIZE=1000, LOG_LEVEL="info")
+        try:
+            ours.wait_until_stored()
+            uuids = [gpu["uuid"] for gpu in ours.gpus()]
+            asked = questions(start, end, uuids)
+            bodies = {"series": wait_for(ours.url + asked["one GPU, series shape"][1][0]),
+                      "spec": wait_for(ours.url + asked["one GPU, the spec's shape"][1][0])}
+            process, peer = prometheus(folder, csv)
+            processes.append(process)
+            process, fixed = nginx(folder, bodies)
+            processes.append(process)
+            points = sum(len(each["values"]) for each in json.loads(bodies["series"])["series"])
+            theirs = json.loads(wait_for(peer + asked["one GPU, Prometheus"][1][0]))["data"]["result"]
+            print(f"points of one GPU: ours {points}, Prometheus {sum(len(s['values']) for s in theirs)}")
+            print(f"answer in bytes: series {len(bodies['series']):,}, spec {len(bodies['spec']):,}")
+            asked["nginx, bytes of the series shape"] = ("nginx", ["/series"])
+            asked["nginx, bytes of the spec's shape"] = ("nginx", ["/spec"])
+            bases = {"ours": ours.url, "prometheus": peer, "nginx": fixed}
+            rounds = {name: [] for name in asked}
+            for number in range(arguments.runs):
+                for name, (who, paths) in asked.items():
+                    rounds[name].append(load(bases[who], paths, folder, arguments.seconds))
+                    rate, p50, p99 = rounds[name][-1]
+                    print(f"round {number + 1}  {name:34} {rate:10.0f} /s  p50 {p50 * 1e3:8.2f} ms  "
+                          f"p99 {p99 * 1e3:8.2f} ms", flush=True)
+            ours.stop()
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
+        with Pipeline(folder / "large", SOURCE="simulator", SIMULATOR_GPUS=10_000,
+                      SIMULATOR_HOSTS=1250) as large:
+            while len(large.get("/api/v1/gpus?limit=1")["gpus"]) == 0 or \
+                    large.get("/api/v1/gpus?limit=1")["total"] < 10_000:
+                time.sleep(0.2)  # the pace of asking
+            rounds["10,000 GPUs"] = [load(large.url, ["/api/v1/gpus"], folder, arguments.seconds, 4)
+                                     for _ in range(arguments.runs)]
+            large.stop()
+        with Pipeline(folder / "live", SOURCE="simulator", SIMULATOR_GPUS=8, SIMULATOR_HOSTS=1,
+                      SIMULATOR_INTERVAL="1s") as live:
+            late, heard = stream(live.url, 1000, 15)
+            live.stop()
+    print("\nmedians")
+    medians = {name: [statistics.median(values) for values in zip(*runs)]
+               for name, runs in rounds.items()}
+    for name, (rate, p50, p99) in medians.items():
+        print(f"  {name:34} {rate:10.0f} /s  p50 {p50 * 1e3:8.2f} ms  p99 {p99 * 1e3:8.2f} ms")
+    ratio = lambda a, b: medians[a][0] / medians[b][0]
+    print(f"  series shape : Prometheus      {ratio('one GPU, series shape', 'one GPU, Prometheus'):.1f}")
+    print(f"  spec's shape : Prometheus      {ratio('one GPU, the spec' + chr(39) + 's shape', 'one GPU, Prometheus'):.1f}")
+    print(f"  fleet : Prometheus             {ratio('fleet average by host', 'fleet average, Prometheus'):.1f}")
+    print(f"  series shape : nginx           {ratio('one GPU, series shape', 'nginx, bytes of the series shape'):.2f}")
+    late.sort()
+    if late:
+        print(f"  live tail, {heard} of 1,000 readers heard {len(late):,} samples: late by "
+              f"{late[len(late) // 2]:.2f} s (median), {late[int(len(late) * 0.99)]:.2f} s (p99)")
+
+
+if __name__ == "__main__":
+    main()
