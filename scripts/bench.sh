@@ -2,7 +2,8 @@
 # Runs every benchmark executable: scripts/bench.sh [GOOGLE-BENCHMARK-FLAG...], such as
 # --benchmark_filter=Csv. Five repetitions; read the medians. Without flags it goes on with the
 # whole programs beside their peers: the HTTP server and nginx; the pipeline, DuckDB, ClickHouse and
-# polars; the queue, NATS and Redis. RUNS=3 makes these shorter.
+# polars; the queue, NATS and Redis; the API and Prometheus.
+# RUNS=3 makes these shorter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/build.sh release all
@@ -27,3 +28,6 @@ python3 bench/pipeline_bench.py --runs "${RUNS:-5}" < /dev/null
 echo
 echo "== the queue and the services apart, nginx, NATS JetStream and Redis"
 python3 bench/queue_bench.py --runs "${RUNS:-5}" < /dev/null
+echo
+echo "== the API, Prometheus and nginx"
+python3 bench/api_bench.py --runs "${RUNS:-5}" < /dev/null
