@@ -76,7 +76,7 @@ def prometheus(folder, csv_path):
         at = {name: names.index(name) for name in ("timestamp", "metric_name", "uuid", "value")}
         host = next(i for i, name in enumerate(names) if name.lower() == "hostname")
         for line in file:
-            cells = [cell.strip('"') for cell in line.rstrip("\n").split(",")[:host + 4]]
+            cells = [cell.strip('"') for cell in line.split(",")[:at["value"] + 1]]
             metric = cells[at["metric_name"]]
             if metric not in METRICS:
                 continue
@@ -106,6 +106,7 @@ def prometheus(folder, csv_path):
 def nginx(folder, files):
     root = folder / "www"
     root.mkdir()
+    folder.chmod(0o755)  # started by root, its workers are somebody else
     for name, body in files.items():
         (root / name).write_bytes(body)
     port = free_port()
