@@ -127,7 +127,10 @@ void ShardBoard::replay(const ShardProgress& progress) {
   }
 }
 
-bool ShardBoard::finished() const { return std::ranges::all_of(shards_, &Shard::finished); }
+// What is being stored does not count yet: who hears of the end stops reading for good.
+bool ShardBoard::finished() const {
+  return std::ranges::all_of(shards_, [](const Shard& shard) { return shard.stored().finished; });
+}
 
 bool ShardBoard::storing() const {
   return std::ranges::any_of(shards_, [](const Shard& shard) { return shard.before.has_value(); });

@@ -129,6 +129,32 @@ TEST(DurableShardsTest, ARepetitionIsNotAnsweredBeforeTheFirstIsStored) {
   EXPECT_THAT(stored(machine), ElementsAre("x"));
 }
 
+// Whoever hears that all is finished stops reading for good.
+TEST(DurableShardsTest, ASourceIsNotFinishedBeforeItsLastRowsAreStored) {
+  Machine machine;
+  ASSERT_TRUE(machine.open());
+  std::vector<ShardStep> steps;
+  const auto joined = *join(machine, "a");
+  for (const ShardLease& lease : joined.held) steps.push_back(step(lease, 5, true));
+  std::promise<void> entered;
+  std::promise<void> go_on;
+  bool first_time = true;
+  machine.files.on_sync([&] {
+    if (!std::exchange(first_time, false)) return;
+    entered.set_value();
+    go_on.get_future().wait();
+  });
+  std::optional<Result<std::vector<PublishResult>>> last;
+  machine.begin(publish(machine, "a", {"x"}, steps), last);
+  entered.get_future().wait();
+  const bool early = join(machine, "b")->finished;
+  go_on.set_value();
+  machine.finish(last);
+  ASSERT_TRUE(*last);
+  EXPECT_FALSE(early);
+  EXPECT_TRUE(join(machine, "b")->finished);
+}
+
 // A reader that goes on until everything is published or the power fails, and after that from where
 // the queue says it was.
 void read_on(Machine& machine, std::uint64_t rows, std::size_t row_size) {
