@@ -64,22 +64,22 @@ class Pipeline:
             self.lines.append(None)  # the end
             self._changed.notify_all()
 
-    def wait_for_line(self, message, timeout=60):
-        """The first log line with this message; an error when the process ends before."""
+    def wait_for_line(self, *messages, timeout=60):
+        """The first log line with one of these messages; an error when the process ends before."""
         deadline = time.monotonic() + timeout
         seen = 0
         with self._changed:
             while True:
                 for line in self.lines[seen:]:
                     if line is None:
-                        raise AssertionError(f"ended before it said '{message}':\n{self.log()}")
+                        raise AssertionError(f"ended before it said {messages}:\n{self.log()}")
                     fields = parse_line(line)
-                    if fields.get("message") == message:
+                    if fields.get("message") in messages:
                         return fields
                 seen = len(self.lines)
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise AssertionError(f"never said '{message}':\n{self.log()}")
+                    raise AssertionError(f"never said {messages}:\n{self.log()}")
                 self._changed.wait(left)
 
     def wait_until_stored(self):

@@ -434,7 +434,9 @@ class FullDisk(WithFile):
         while pipeline.metric("gpu_telemetry_samples_stored_total") < 100:
             pass
         filler = self.fill()
-        refused = pipeline.wait_for_line("storage does not accept writes, messages wait")
+        # Whichever log comes to the end of its segment first.
+        refused = pipeline.wait_for_line("storage does not accept writes, messages wait",
+                                         "publish has to wait: the queue is full")
         self.assertRegex(refused["reason"], f"{self.disk}.*(full|No space left)")
         return pipeline, filler
 
