@@ -18,7 +18,8 @@ constexpr std::int64_t kScrapes = 720;  // two hours, each ten seconds
 // Ten metrics of each GPU, the newest scrape at `end()`.
 class Fleet {
  public:
-  Fleet(std::uint32_t gpus, std::int64_t scrapes, bool sealed) : gpus_(gpus) {
+  Fleet(std::uint32_t gpus, std::int64_t scrapes, bool sealed, bool shuffled = false)
+      : gpus_(gpus) {
     EmbeddedStoreOptions options;
     options.path = folder_.path() + "/store";
     options.codec = &plain_codec();
@@ -27,7 +28,9 @@ class Fleet {
     auto opened = EmbeddedStore::open(options);
     if (!opened) std::abort();
     store_ = std::move(*opened);
-    for (std::int64_t i = 0; i < scrapes; ++i) {
+    for (std::int64_t place = 0; place < scrapes; ++place) {
+      // Shuffled: 3 0 1 2 7 4 5 6 ...
+      const std::int64_t i = shuffled ? place / 4 * 4 + (place + 3) % 4 : place;
       BatchBuilder builder;
       for (std::uint32_t n = 0; n < gpus; ++n) {
         std::vector<std::pair<std::string, double>> readings;
@@ -82,6 +85,19 @@ BENCHMARK(BM_HourByHostFromFiles);
 
 void BM_HourByHostFromMemory(benchmark::State& state) { measure_hour_by_host(state, false); }
 BENCHMARK(BM_HourByHostFromMemory);
+
+// Scrapes that several writers stored at once, so that each second or third comes late.
+void BM_HourByHostFromMemoryOutOfOrder(benchmark::State& state) {
+  Fleet fleet(kFleet, kScrapes, false, true);
+  const GroupQuery query = hour_by_host(fleet);
+  for (auto _ : state) {
+    const auto series = fleet.store().aggregate_groups(query);
+    if (!series) std::abort();
+    benchmark::DoNotOptimize(series->front().values.data());
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_HourByHostFromMemoryOutOfOrder);
 
 void BM_NewestValuesOf10000Gpus(benchmark::State& state) {
   Fleet fleet(10'000, 20, false);

@@ -184,32 +184,117 @@ void HeadColumnView::read_run(const Run& run, std::int64_t start, std::int64_t e
   });
 }
 
+namespace {
+
+// Takes samples in the order of time into buckets.
+class BucketFiller {
+ public:
+  BucketFiller(std::int64_t step, std::vector<Bucket>& out) : step_(step), out_(out) {
+    if (!out.empty()) bucket_end_ = unix_milliseconds(out.back().start) + step;
+  }
+
+  // All of `samples`; those of one bucket without a look at the list.
+  void add(std::span<const HeadSample> samples) {
+    for (std::size_t i = 0; i < samples.size();) {
+      Bucket bucket = bucket_of(samples[i]);
+      for (; i < samples.size() && samples[i].timestamp < bucket_end_; ++i) {
+        take(bucket, samples[i].value);
+      }
+      out_.back() = bucket;
+    }
+  }
+
+ private:
+  static void take(Bucket& bucket, double value) {
+    ++bucket.count;
+    bucket.sum += value;
+    bucket.min = std::min(bucket.min, value);
+    bucket.max = std::max(bucket.max, value);
+    bucket.last = value;
+  }
+
+  Bucket bucket_of(const HeadSample& sample) {
+    if (out_.empty() || sample.timestamp >= bucket_end_) {
+      const std::int64_t rest = sample.timestamp % step_;
+      const std::int64_t start = sample.timestamp - (rest < 0 ? rest + step_ : rest);
+      bucket_end_ = start + step_;
+      out_.push_back(
+          {from_unix_milliseconds(start), 0, 0, sample.value, sample.value, sample.value});
+    }
+    return out_.back();
+  }
+
+  const std::int64_t step_;
+  std::vector<Bucket>& out_;
+  std::int64_t bucket_end_ = kMinTime;
+};
+
+// What is left of a run, piece by piece.
+struct RunCursor {
+  std::vector<std::span<const HeadSample>> pieces;
+  std::size_t piece = 0;
+  const HeadSample* at = nullptr;
+  const HeadSample* end = nullptr;
+
+  void begin() {
+    piece = 0;
+    enter();
+  }
+  bool ended() const { return at == end; }
+  void next() {
+    if (++at == end) {
+      ++piece;
+      enter();
+    }
+  }
+
+ private:
+  void enter() {
+    at = end = nullptr;
+    if (piece == pieces.size()) return;
+    at = pieces[piece].data();
+    end = at + pieces[piece].size();
+  }
+};
+
+}  // namespace
+
 bool HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
                                std::vector<Bucket>& out) const {
-  if (runs_.size() != 1 || !rest_.empty()) return false;
-  std::int64_t bucket_end = out.empty() ? kMinTime : unix_milliseconds(out.back().start) + step;
-  visit_run(runs_.front(), start, end, [&](std::span<const HeadSample> samples) {
-    for (std::size_t i = 0; i < samples.size();) {
-      const std::int64_t time = samples[i].timestamp;
-      if (out.empty() || time >= bucket_end) {
-        const std::int64_t rest = time % step;
-        const std::int64_t first = time - (rest < 0 ? rest + step : rest);
-        bucket_end = first + step;
-        const double value = samples[i].value;
-        out.push_back({from_unix_milliseconds(first), 0, 0, value, value, value});
-      }
-      Bucket bucket = out.back();
-      for (; i < samples.size() && samples[i].timestamp < bucket_end; ++i) {
-        const double value = samples[i].value;
-        ++bucket.count;
-        bucket.sum += value;
-        bucket.min = std::min(bucket.min, value);
-        bucket.max = std::max(bucket.max, value);
-        bucket.last = value;
-      }
-      out.back() = bucket;
+  if (!rest_.empty()) return false;
+  BucketFiller filler(step, out);
+  if (runs_.size() == 1) {
+    visit_run(runs_.front(), start, end,
+              [&filler](std::span<const HeadSample> samples) { filler.add(samples); });
+    return true;
+  }
+  // Reused by the thread.
+  thread_local std::vector<RunCursor> cursors;
+  thread_local std::vector<HeadSample> merged;
+  cursors.resize(runs_.size());
+  merged.clear();
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    cursors[i].pieces.clear();
+    visit_run(runs_[i], start, end,
+              [i](std::span<const HeadSample> samples) { cursors[i].pieces.push_back(samples); });
+    cursors[i].begin();
+  }
+  while (true) {
+    // Of one timestamp in several runs the latest run has the value that counts.
+    std::int64_t earliest = kMaxTime;
+    const HeadSample* sample = nullptr;
+    for (const RunCursor& cursor : cursors) {
+      if (cursor.ended() || cursor.at->timestamp > earliest) continue;
+      earliest = cursor.at->timestamp;
+      sample = cursor.at;
     }
-  });
+    if (sample == nullptr) break;
+    merged.push_back(*sample);
+    for (RunCursor& cursor : cursors) {
+      if (!cursor.ended() && cursor.at->timestamp == earliest) cursor.next();
+    }
+  }
+  filler.add(merged);
   return true;
 }
 

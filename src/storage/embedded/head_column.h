@@ -111,7 +111,7 @@ class HeadColumnView {
   void read(std::int64_t start, std::int64_t end, Samples& out, Samples& scratch) const;
 
   // Appends what the samples in [start, end] come to in buckets of `step`, extending the last of
-  // `out` when it goes on. False, and nothing is done, when some samples must be merged first.
+  // `out` when it goes on. False, and nothing is done, when some samples are in no sorted run.
   bool aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
                  std::vector<Bucket>& out) const;
 
