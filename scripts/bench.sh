@@ -31,3 +31,8 @@ python3 bench/queue_bench.py --runs "${RUNS:-5}" < /dev/null
 echo
 echo "== the API, Prometheus and nginx"
 python3 bench/api_bench.py --runs "${RUNS:-5}" < /dev/null
+if command -v chromium > /dev/null && command -v node > /dev/null; then
+  echo
+  echo "== the dashboard with 10,000 GPUs"
+  python3 bench/dashboard_bench.py --runs "${RUNS:-5}" < /dev/null
+fi

@@ -72,6 +72,15 @@ await look("keyboard", base + "/", {
     await page.waitForSelector(".panels");
   },
 });
+// Two panels more than usual, kept when the time changes.
+await look("added", `${base}/#/gpu/${gpu}?metric=DCGM_FI_DEV_PCIE_REPLAY_COUNTER&metric=DCGM_FI_DEV_XID_ERRORS`, {
+  width: 1280,
+  wait: ".panel canvas",
+  act: async (page) => {
+    await page.click('[aria-label="Zoom out"]');
+    await page.waitForURL(/from=/);
+  },
+});
 await look("failed", base + "/", {
   width: 1280,
   wait: "canvas",

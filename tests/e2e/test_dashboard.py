@@ -95,6 +95,11 @@ class Dashboard(unittest.TestCase):
             places = [text.index(stage) for stage in ("Streamers", "Queue", "Collectors", "Storage")]
             self.assertEqual(places, sorted(places))
 
+    def test_added_panels_stay_when_the_time_changes(self):
+        page = next(page for page in self.pages if page["name"] == "added")
+        for metric in ("PCIE_REPLAY_COUNTER", "XID_ERRORS"):
+            self.assertIn(f"metric=DCGM_FI_DEV_{metric}", page["url"])
+
     def test_the_keyboard_reaches_a_gpu(self):
         page = next(page for page in self.pages if page["name"] == "keyboard")
         self.assertIn("#/gpu/GPU-", page["url"])

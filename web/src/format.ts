@@ -50,6 +50,10 @@ export function mebibytes(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : bytes(value * 1024 * 1024);
 }
 
+// Orders "node-2" before "node-10". Made once: `localeCompare` makes one for each comparison, which
+// takes a second for 10,000 GPUs.
+export const byName = new Intl.Collator("en", { numeric: true }).compare;
+
 // The ticks of an axis of time: as much as tells them apart.
 export function tick(when: number, span: number): string {
   const at = new Date(when);
@@ -71,6 +75,10 @@ export function age(seconds: number | null | undefined): string {
   if (seconds < 5400) return `${number(seconds / 60)} min`;
   if (seconds < 172_800) return `${number(seconds / 3600)} h`;
   return `${number(seconds / 86_400)} d`;
+}
+
+export function clock(when: string | number): string {
+  return new Date(when).toLocaleTimeString("en-GB");
 }
 
 export function time(when: string | number): string {

@@ -34,8 +34,13 @@ export function link(path: string, parameters: Record<string, string> = {}): str
 // Changes parameters of the view; empty ones go. `replace`: without a step in the history.
 export function change(parameters: Record<string, string>, replace = true): void {
   const view = parse(location.hash);
-  const all = { ...Object.fromEntries(view.parameters), ...parameters };
-  const to = link(view.path.map(encodeURIComponent).join("/"), all);
+  // The others stay as they are, those that are there several times too.
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === "") view.parameters.delete(name);
+    else view.parameters.set(name, value);
+  }
+  const query = view.parameters.toString();
+  const to = link(view.path.map(encodeURIComponent).join("/")) + (query ? `?${query}` : "");
   if (to === location.hash) return;
   if (replace) {
     history.replaceState(null, "", to);

@@ -118,7 +118,8 @@ bool is_compressible(std::string_view content_type) {
   const std::string_view type = http::trim(content_type.substr(0, content_type.find(';')));
   return type == "application/json" || type == "application/problem+json" ||
          type == "application/x-ndjson" || type == "application/yaml" || type == "text/csv" ||
-         type == "text/plain" || type == "text/html";
+         type == "text/plain" || type == "text/html" || type == "text/css" ||
+         type == "text/javascript" || type == "image/svg+xml";
 }
 
 awaitable<void> compress(http::Response& response, boost::asio::thread_pool& pool) {

@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 
 import { get, type FleetGpu, type FleetLatest, type Metric, type Summary } from "../api";
 import { gradient, ranges } from "../colors";
-import { age, mebibytes, metricName, number, watts, withUnit } from "../format";
+import { byName, clock, mebibytes, metricName, number, watts, withUnit } from "../format";
 import { HeatGrid } from "../parts/heatgrid";
 import { Empty, Failed, Loading, Outdated, StateMark } from "../parts/states";
 import { usePoll } from "../poll";
@@ -26,7 +26,7 @@ const kUnits: Record<string, string> = {
   DCGM_FI_DEV_FB_USED: "MiB",
   DCGM_FI_DEV_SM_CLOCK: "MHz",
 };
-const kRows = 200;
+const kRows = 100;
 
 function Tile({ label, value, note }: { label: string; value: string; note?: string }) {
   return (
@@ -63,16 +63,23 @@ function Totals({ summary }: { summary: Summary }) {
 }
 
 function Choice(props: { label: string; name: string; value: string; options: string[]; all?: string; show?: (o: string) => string }) {
+  // Thousands of pods: not compared again while they are the same.
+  const { options, show } = props;
+  const choices = useMemo(
+    () =>
+      options.map((option) => (
+        <option value={option} key={option}>
+          {show ? show(option) : option}
+        </option>
+      )),
+    [options, show],
+  );
   return (
     <label>
       <span>{props.label}</span>
       <select value={props.value} onChange={(event) => change({ [props.name]: event.currentTarget.value })}>
         {props.all !== undefined && <option value="">{props.all}</option>}
-        {props.options.map((option) => (
-          <option value={option} key={option}>
-            {props.show ? props.show(option) : option}
-          </option>
-        ))}
+        {choices}
       </select>
     </label>
   );
@@ -121,15 +128,14 @@ function Table({ gpus, unit, metric }: { gpus: FleetGpu[]; unit: string; metric:
 }
 
 const sorters: Record<string, (a: FleetGpu, b: FleetGpu) => number> = {
-  host: (a, b) =>
-    a.hostname.localeCompare(b.hostname, "en", { numeric: true }) || Number(a.gpu_index) - Number(b.gpu_index),
+  host: (a, b) => byName(a.hostname, b.hostname) || Number(a.gpu_index) - Number(b.gpu_index),
   highest: (a, b) => (b.values[0] ?? -Infinity) - (a.values[0] ?? -Infinity),
   lowest: (a, b) => (a.values[0] ?? Infinity) - (b.values[0] ?? Infinity),
 };
 const sorterNames: Record<string, string> = { host: "host", highest: "highest value", lowest: "lowest value" };
 
 function unique(values: string[]): string[] {
-  return [...new Set(values)].filter(Boolean).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  return [...new Set(values)].filter(Boolean).sort(byName);
 }
 
 function matches(gpu: FleetGpu, text: string): boolean {
@@ -154,7 +160,8 @@ export function FleetPage({ parameters }: { parameters: URLSearchParams }) {
   );
   const catalogue = usePoll("metrics", (signal) => get<{ metrics: Metric[] }>("/api/v1/metrics", signal), 3_600_000);
 
-  const all = fleet.data?.gpus ?? [];
+  // In the order of the hosts, which other orders keep among equals.
+  const all = useMemo(() => (fleet.data?.gpus ?? []).slice().sort(sorters.host), [fleet.data]);
   const options = useMemo(
     () => ({
       hosts: unique(all.map((gpu) => gpu.hostname)),
@@ -165,18 +172,18 @@ export function FleetPage({ parameters }: { parameters: URLSearchParams }) {
     [all],
   );
   const shown = useMemo(
-    () =>
-      all
-        .filter(
-          (gpu) =>
-            (!host || gpu.hostname === host) &&
-            (!model || gpu.model_name === model) &&
-            (!namespace || gpu.namespace === namespace) &&
-            (!pod || gpu.pod === pod) &&
-            (!state || gpu.state === state) &&
-            (!search || matches(gpu, search)),
-        )
-        .sort(sorters[sort] ?? sorters.host),
+    () => {
+      const found = all.filter(
+        (gpu) =>
+          (!host || gpu.hostname === host) &&
+          (!model || gpu.model_name === model) &&
+          (!namespace || gpu.namespace === namespace) &&
+          (!pod || gpu.pod === pod) &&
+          (!state || gpu.state === state) &&
+          (!search || matches(gpu, search)),
+      );
+      return sort === "highest" || sort === "lowest" ? found.sort(sorters[sort]) : found;
+    },
     [all, host, model, namespace, pod, state, search, sort],
   );
   const range = useMemo<[number, number]>(() => {
@@ -241,7 +248,7 @@ export function FleetPage({ parameters }: { parameters: URLSearchParams }) {
         </span>
         <span class="muted push">
           {filtered ? `${number(shown.length)} of ${number(all.length)} GPUs` : `${number(all.length)} GPUs`} · as of{" "}
-          {age(Math.max(0, (Date.now() - Date.parse(fleet.data.time)) / 1000))} ago
+          {clock(fleet.data.time)}
         </span>
       </div>
       {shown.length === 0 ? (

@@ -16,6 +16,8 @@ interface Props {
 }
 
 const kHeight = 170;
+// Steps of an axis in MiB that are whole numbers of a unit when written with one.
+const kBinarySteps = Array.from({ length: 40 }, (_, power) => 2 ** power);
 
 // uPlot wants one row of times for all lines, and null where a line has nothing.
 function align(series: Series[], step: number): uPlot.AlignedData {
@@ -52,7 +54,7 @@ function draw(box: HTMLElement, props: Props): uPlot {
     },
     axes: [
       { ...axis, size: 32, values: (_plot, ticks) => ticks.map((each) => tick(each * 1000, props.to - props.from)) },
-      { ...axis, size: 86, values: (_plot, ticks) => ticks.map((each) => withUnit(each, unit)) },
+      { ...axis, size: 86, ...(unit === "MiB" ? { incrs: kBinarySteps } : {}), values: (_plot, ticks) => ticks.map((each) => withUnit(each, unit)) },
     ],
     series: [
       { value: (_plot, when) => (when === null ? "–" : time(when * 1000)) },
