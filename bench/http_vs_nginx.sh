@@ -32,6 +32,7 @@ pids="$pids $nginx_pid"
 pids="$pids $our_pid"
 
 cpu_ticks() { # PID: of it and its children, user and system
+  # shellcheck disable=SC2046  # one word for each child
   cat /proc/"$1"/stat $(sed 's|[0-9][0-9]*|/proc/&/stat|g' "/proc/$1/task/$1/children") |
     awk '{sub(/.*\) /, ""); sum += $12 + $13} END {print sum}'
 }

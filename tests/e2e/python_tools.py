@@ -17,9 +17,9 @@ ROOT = HERE.parent.parent
 REQUIREMENTS = HERE / "requirements.txt"
 
 
-def folder():
+def folder(requirements=REQUIREMENTS):
     """The environment, made when it is not there."""
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
     environment = ROOT / "build" / "python-tools" / digest
     environment.parent.mkdir(parents=True, exist_ok=True)
     with open(environment.parent / "lock", "w") as lock:
@@ -27,11 +27,11 @@ def folder():
         if not (environment / "complete").exists():
             steps = [[sys.executable, "-m", "venv", "--clear", environment],
                      [environment / "bin/pip", "--disable-pip-version-check", "install", "--quiet",
-                      "-r", REQUIREMENTS]]
+                      "-r", requirements]]
             for step in steps:
                 done = subprocess.run(step, capture_output=True, text=True)
                 if done.returncode != 0:
-                    missing("cannot install tests/e2e/requirements.txt: " + done.stderr[-500:])
+                    missing(f"cannot install {requirements.relative_to(ROOT)}: {done.stderr[-500:]}")
             (environment / "complete").touch()
     return environment
 
@@ -42,12 +42,13 @@ def missing(why):
     raise unittest.SkipTest(why)
 
 
-def program(name):
-    return str(folder() / "bin" / name)
+def program(name, requirements=REQUIREMENTS):
+    return str(folder(requirements) / "bin" / name)
 
 
-def run_again_inside():
+def run_again_inside(requirements=REQUIREMENTS):
     """Starts this test again with the environment's interpreter, once."""
-    python = folder() / "bin" / "python"
-    if Path(sys.prefix) != folder():
+    environment = folder(requirements)
+    python = environment / "bin" / "python"
+    if Path(sys.prefix) != environment:
         os.execv(python, [str(python), *sys.argv])
