@@ -19,7 +19,8 @@ export JOBS FUZZ_SECONDS
 
 release := build/release
 
-.PHONY: help run run-distributed build test chaos bench cover fmt lint docs openapi fuzz clean install
+.PHONY: help run run-distributed build test chaos bench cover fmt lint docs openapi fuzz system-test \
+	clean install
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is"
@@ -91,6 +92,9 @@ openapi: ## Write docs/swagger/ from the program: the OpenAPI documents of the A
 fuzz: ## Run each fuzz target for FUZZ_SECONDS
 	@scripts/install-dependencies.sh --test
 	@scripts/fuzz.sh
+
+system-test: ## Test a running pipeline from outside: in a cluster (NAMESPACE, API_PORT) or behind BASE_URL
+	@./system-test.sh
 
 install: ## Install everything that working on the repository needs
 	@scripts/install-dependencies.sh --dev

@@ -37,6 +37,7 @@ run    libgmock-dev
 test   libbenchmark-dev                             # benchmarks are compiled with the tests
 test   python3                                      # lints, end-to-end tests
 test   curl                                         # end-to-end tests
+test   jq                                           # system-test.sh
 test   chromium:chromium                            # opens the dashboard
 test   openssl                                      # certificates of end-to-end tests
 test   redis-server                                 # the queue on Redis, tested on a real one
@@ -56,7 +57,6 @@ dev    ccache                                       # rebuilds from cache
 dev    mold                                         # links faster
 dev    gcovr                                        # make cover
 dev    gdb
-dev    jq
 LIST
 }
 
