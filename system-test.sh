@@ -10,6 +10,7 @@
 #
 #   NAMESPACE            of the pipeline in the cluster (default: default)
 #   API_PORT             on this machine (default: 8080)
+#   API_SCHEME           http, or https where the API has a certificate (default: http)
 #   BASE_URL             where the API is, http:// or https:// (default: none, see above)
 #   API_TOKEN_FILE       file with a bearer token, where the API asks for one (default: none)
 #   COMPONENTS           labels `app` whose pods and logs are judged in a cluster
@@ -24,6 +25,7 @@ set -uo pipefail
 
 NAMESPACE=${NAMESPACE:-default}
 API_PORT=${API_PORT:-8080}
+API_SCHEME=${API_SCHEME:-http}
 BASE_URL=${BASE_URL:-}
 API_TOKEN_FILE=${API_TOKEN_FILE:-}
 COMPONENTS=${COMPONENTS:-streamer collector queue-service api-gateway}
@@ -68,6 +70,7 @@ check_settings() {
   is_number_in "$API_PORT" 1 65535 || refuse "API_PORT is '$API_PORT'; it must be a port, 1 to 65535"
   is_number_in "$SYSTEM_TEST_TIMEOUT" 1 86400 ||
     refuse "SYSTEM_TEST_TIMEOUT is '$SYSTEM_TEST_TIMEOUT'; it must be whole seconds, 1 to 86400"
+  [[ $API_SCHEME =~ ^https?$ ]] || refuse "API_SCHEME is '$API_SCHEME'; it must be http or https"
   [[ -z $BASE_URL || $BASE_URL =~ ^https?://[^/[:space:]]+ ]] ||
     refuse "BASE_URL is '$BASE_URL'; it must be like http://localhost:8080"
   [[ $NAMESPACE =~ ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ ]] ||
@@ -618,7 +621,7 @@ main() {
   prepare_token
   base=${BASE_URL%/}
   if [[ -z $base ]]; then
-    base=http://localhost:$API_PORT
+    base=$API_SCHEME://localhost:$API_PORT
     export no_proxy=localhost,127.0.0.1${no_proxy:+,$no_proxy}
   fi
   uuid='' gpu_path='' earlier='' later=''

@@ -382,6 +382,7 @@ class WrongUse(unittest.TestCase):
 
     def test_a_setting_that_cannot_be_is_named(self):
         for name, value in (("BASE_URL", "localhost:8080"), ("API_PORT", "0"), ("API_PORT", "http"),
+                            ("API_SCHEME", "ftp"),
                             ("SYSTEM_TEST_TIMEOUT", "2m"), ("NAMESPACE", "Not A Name"),
                             ("API_TOKEN_FILE", "/nowhere/token")):
             with self.subTest(name=name):
