@@ -19,7 +19,12 @@ export JOBS FUZZ_SECONDS
 
 release := build/release
 
-.PHONY: help run run-distributed build test chaos bench cover fmt lint docs openapi fuzz system-test \
+# Of the images: what comes before their names, and their version.
+REGISTRY ?=
+TAG ?= latest
+
+.PHONY: help run run-distributed build test test-charts docker-build docker-push local-deploy \
+  local-cleanup k8s-deploy system-test charts chaos bench cover fmt lint docs openapi fuzz system-test \
 	clean install
 
 help: ## List the targets
@@ -27,7 +32,8 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
 	  | awk -F ':.*## ' '{ printf "  %-16s%s\n", $$1, $$2 }'
 	@echo "Variables: JOBS=$(JOBS) (compilers and tests at once), DATA=$(DATA) (data of make run),"
-	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target), ENGINE, SAMPLES, SECONDS, SEED (of make chaos);"
+	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target), ENGINE, SAMPLES, SECONDS, SEED (of make chaos),"
+	@echo "REGISTRY, TAG (of the images), NAMESPACE, API_PORT, BASE_URL (of make system-test);"
 	@echo "every setting of the program for make run."
 
 run: ## Install, build and start everything in one process, fed by the simulator (API on 127.0.0.1:8080)
@@ -50,6 +56,31 @@ build: ## Install and build everything, tests and benchmarks included (build/rel
 test: ## Everything CI checks: lints, all tests, sanitizers, a short fuzz run
 	@scripts/install-dependencies.sh --test
 	@scripts/test.sh
+
+test-charts: ## Check charts, manifests and images as far as helm, kubectl and KUBECONFIG are there
+	@scripts/install-dependencies.sh --test
+	@python3 tests/charts/test_charts.py
+
+docker-build: ## Build the images of the services (REGISTRY, TAG)
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" scripts/images.sh build
+
+docker-push: ## Push them (REGISTRY, TAG)
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" scripts/images.sh push
+
+local-deploy: ## Build, and install everything in a kind cluster of its own; API on localhost:8080
+	@scripts/deploy.sh local
+
+local-cleanup: ## End that cluster
+	@scripts/deploy.sh cleanup
+
+k8s-deploy: ## Build, push and install in the cluster of kubectl's context (REGISTRY, TAG)
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" scripts/deploy.sh cluster
+
+system-test: ## Check a running system from outside (NAMESPACE and API_PORT, or BASE_URL)
+	@./system-test.sh
+
+charts: ## Write what is made from the charts: schemas, read-mes, k8s/
+	@scripts/charts.py
 
 chaos: ## Break the scaled-out pipeline at random for SECONDS (SEED repeats a run; ENGINE=redis|durable)
 	@scripts/install-dependencies.sh --test
@@ -92,9 +123,6 @@ openapi: ## Write docs/swagger/ from the program: the OpenAPI documents of the A
 fuzz: ## Run each fuzz target for FUZZ_SECONDS
 	@scripts/install-dependencies.sh --test
 	@scripts/fuzz.sh
-
-system-test: ## Test a running pipeline from outside: in a cluster (NAMESPACE, API_PORT) or behind BASE_URL
-	@./system-test.sh
 
 install: ## Install everything that working on the repository needs
 	@scripts/install-dependencies.sh --dev
