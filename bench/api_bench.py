@@ -51,8 +51,10 @@ def wait_for(url, timeout=60):
 
 
 def seconds(text):
-    number, unit = re.match(r"([\d.]+)(us|ms|s)", text).groups()
-    return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
+    match = re.fullmatch(r"([\d.]+)(us|ms|s|m|h)", text)
+    if not match:
+        raise SystemExit(f"api_bench: wrk said a time of '{text}'")
+    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
 
 
 def load(base, paths, folder, duration, connections=32):
