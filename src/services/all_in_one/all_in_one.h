@@ -48,7 +48,7 @@ class AllInOne final : public Service {
   const config::Settings settings_;
   observability::Metrics metrics_;
   observability::Health health_;
-  QueueGauges queue_gauges_{metrics_};
+  QueueGauges queue_gauges_{metrics_, settings_};
   OpenStore store_;
   // What the streamer, the queue and the collector run on.
   concurrency::LoopThread pipeline_{"pipeline"};

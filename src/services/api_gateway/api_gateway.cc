@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "services/api_gateway/documents.h"
+#include "services/api_gateway/fleet_gauges.h"
 #include "services/api_gateway/routes.h"
 #include "services/status/status_routes.h"
 #include "services/web/web_routes.h"
@@ -21,6 +22,12 @@ boost::asio::awaitable<std::vector<observability::Health::Check>> ask_storage(St
   std::vector<observability::Health::Check> checks;
   checks.push_back(std::move(check));
   co_return checks;
+}
+
+boost::asio::awaitable<void> update_all(const std::function<boost::asio::awaitable<void>()>& other,
+                                        FleetGauges& fleet) {
+  if (other) co_await other();
+  co_await fleet.update();
 }
 
 // Without tokens anybody who reaches the port may do what it answers.
@@ -47,6 +54,14 @@ Result<http::Router> guard(const http::Router& router, FrontDoor& door) {
 
 }  // namespace
 
+ApiGateway::ApiGateway(const ApiGatewayOptions& options, storage::TelemetryRepository& telemetry,
+                       storage::GpuRepository& gpus, const Clock& clock)
+    : intervals_(telemetry, clock),
+      tail_(telemetry, gpus, clock, options.tail_interval),
+      readers_(options.readers),
+      probe_(telemetry, readers_),
+      front_door_(options.front_door, clock, readers_) {}
+
 Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options,
                                                        storage::TelemetryRepository& telemetry,
                                                        storage::GpuRepository& gpus,
@@ -60,9 +75,12 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
                      gateway->busy_readers_, options.readers + options.max_waiting});
   http::Router router;
   ApiContext& context = *gateway->context_;
-  StatusOptions status{clock, health, metrics,
-                       [&probe = gateway->probe_] { return ask_storage(probe); },
-                       std::move(options.before_metrics)};
+  gateway->fleet_gauges_ = std::make_unique<FleetGauges>(context, gateway->probe_, metrics);
+  StatusOptions status{
+      clock, health, metrics, [&probe = gateway->probe_] { return ask_storage(probe); },
+      [other = std::move(options.before_metrics), &fleet = *gateway->fleet_gauges_] {
+        return update_all(other, fleet);
+      }};
   if (auto added = add_status_routes(router, std::move(status)); !added) return added.error();
   for (const auto add : {add_gpu_routes, add_latest_routes, add_telemetry_routes,
                          add_catalogue_routes, add_fleet_latest_routes, add_fleet_telemetry_routes,

@@ -68,6 +68,8 @@ struct ApiContext {
   unsigned max_busy_readers;
 };
 
+class FleetGauges;
+
 class ApiGateway {
  public:
   // Binds the port. References outlive the gateway. Errors: as http::Server::listen.
@@ -88,12 +90,7 @@ class ApiGateway {
 
  private:
   ApiGateway(const ApiGatewayOptions& options, storage::TelemetryRepository& telemetry,
-             storage::GpuRepository& gpus, const Clock& clock)
-      : intervals_(telemetry, clock),
-        tail_(telemetry, gpus, clock, options.tail_interval),
-        readers_(options.readers),
-        probe_(telemetry, readers_),
-        front_door_(options.front_door, clock, readers_) {}
+             storage::GpuRepository& gpus, const Clock& clock);
 
   ScrapeIntervals intervals_;
   PipelineHistory pipeline_history_;
@@ -104,6 +101,7 @@ class ApiGateway {
   FrontDoor front_door_;
   std::shared_ptr<OpenApiDocument> document_ = std::make_shared<OpenApiDocument>();
   std::unique_ptr<ApiContext> context_;
+  std::unique_ptr<FleetGauges> fleet_gauges_;
   std::unique_ptr<http::Server> server_;
 };
 

@@ -225,4 +225,13 @@ TEST_P(ApiContract, TheSummaryAddsUpWhatIsLive) {
   EXPECT_TRUE(later.at("hottest").is_null());
 }
 
+TEST_P(ApiContract, AScrapeCountsTheGpusByHowFreshTheyAre) {
+  const std::string fresh = ask("/metrics").body;
+  EXPECT_NE(fresh.find("gpu_telemetry_gpus{state=\"live\"} 4\n"), std::string::npos) << fresh;
+  clock_.advance(std::chrono::seconds{90});
+  const std::string later = ask("/metrics").body;
+  EXPECT_NE(later.find("gpu_telemetry_gpus{state=\"live\"} 0\n"), std::string::npos) << later;
+  EXPECT_NE(later.find("gpu_telemetry_gpus{state=\"stale\"} 4\n"), std::string::npos) << later;
+}
+
 }  // namespace gpu_telemetry::services

@@ -5,6 +5,18 @@
 
 namespace gpu_telemetry::services {
 
+QueueGauges::QueueGauges(observability::Metrics& metrics, const config::Settings& settings)
+    : metrics_(metrics) {
+  metrics_
+      .gauge("gpu_telemetry_queue_limit_bytes",
+             "Bytes that all topics together may hold before publishers have to wait", {})
+      .Set(static_cast<double>(settings.buffer_bytes.bytes));
+  metrics_
+      .gauge("gpu_telemetry_queue_limit_messages",
+             "Messages that a topic may hold before publishers have to wait", {})
+      .Set(static_cast<double>(settings.buffer_size));
+}
+
 void QueueGauges::count(const std::string& name, const std::string& help,
                         const observability::Labels& labels, std::uint64_t total) {
   std::uint64_t& counted = counted_[{name, labels}];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "concurrency/thread_annotations.h"
+#include "config/settings.h"
 #include "observability/metrics.h"
 #include "queue/message_queue.h"
 
@@ -15,7 +16,8 @@ namespace gpu_telemetry::services {
 // Thread-safe.
 class QueueGauges {
  public:
-  explicit QueueGauges(observability::Metrics& metrics) : metrics_(metrics) {}
+  // The limits are those of `settings`: BUFFER_SIZE of each topic, BUFFER_BYTES of all together.
+  QueueGauges(observability::Metrics& metrics, const config::Settings& settings);
   void update(const std::vector<queue::TopicStatistics>& topics);
 
  private:

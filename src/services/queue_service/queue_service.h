@@ -41,7 +41,7 @@ class QueueService final : public Service {
   const config::Settings settings_;
   observability::Metrics metrics_;
   observability::Health health_;
-  QueueGauges gauges_{metrics_};
+  QueueGauges gauges_{metrics_, settings_};
   // Timers of the engine, connections to Redis.
   concurrency::LoopThread engine_{"queue engine"};
   std::shared_ptr<OpenApiDocument> document_ = std::make_shared<OpenApiDocument>();
