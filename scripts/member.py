@@ -93,6 +93,8 @@ class Member:
                 return False
             self.freezes += 1
             self._process.send_signal(signal.SIGSTOP)
+            # A busy machine lets its threads run on for a moment.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             return True
 
     def thaw(self):
