@@ -142,6 +142,8 @@ class HttpUnderTest final : public QueueUnderTest {
     client_.reset();
     pool_.join();
     server_->stop(std::chrono::seconds{10});
+    // Before the server, in whose loops the engine's own thread resumes who waited.
+    engine_.reset();
   }
 
   static void memory(HttpUnderTest& self, const QueueOptions& options) {
