@@ -35,9 +35,9 @@ struct DurableQueueOptions {
 };
 
 // Opens or creates the queue and reads it back. `clock` outlives the queue; `timers` as in
-// memory_queue.h. Destroying the queue writes what is left; until then the contexts of those who wait
-// for it exist, since a thread of the queue resumes them.
-// Errors: kConflict (another process has the directory), kInvalid, kCorrupt, kUnavailable, kFull.
+// memory_queue.h. Destroying the queue writes what is left; until then the contexts of those who
+// wait for it exist, since a thread of the queue resumes them. Errors: kConflict (another process
+// has the directory), kInvalid, kCorrupt, kUnavailable, kFull.
 Result<std::unique_ptr<LedgerQueue>> open_durable_queue(DurableQueueOptions options,
                                                         const Clock& clock,
                                                         boost::asio::any_io_executor timers);

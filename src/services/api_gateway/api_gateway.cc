@@ -76,11 +76,10 @@ Result<std::unique_ptr<ApiGateway>> ApiGateway::listen(ApiGatewayOptions options
   http::Router router;
   ApiContext& context = *gateway->context_;
   gateway->fleet_gauges_ = std::make_unique<FleetGauges>(context, gateway->probe_, metrics);
-  StatusOptions status{
-      clock, health, metrics, [&probe = gateway->probe_] { return ask_storage(probe); },
-      [other = std::move(options.before_metrics), &fleet = *gateway->fleet_gauges_] {
-        return update_all(other, fleet);
-      }};
+  StatusOptions status{clock, health, metrics,
+                       [&probe = gateway->probe_] { return ask_storage(probe); },
+                       [other = std::move(options.before_metrics),
+                        &fleet = *gateway->fleet_gauges_] { return update_all(other, fleet); }};
   if (auto added = add_status_routes(router, std::move(status)); !added) return added.error();
   for (const auto add : {add_gpu_routes, add_latest_routes, add_telemetry_routes,
                          add_catalogue_routes, add_fleet_latest_routes, add_fleet_telemetry_routes,
