@@ -23,14 +23,14 @@ release := build/release
 REGISTRY ?=
 TAG ?= latest
 
-.PHONY: help run run-distributed build test test-charts docker-build docker-push local-deploy \
+.PHONY: help run run-distributed build test test-charts test-images docker-build docker-push local-deploy \
   local-cleanup k8s-deploy system-test charts chaos bench cover fmt lint docs openapi fuzz system-test \
 	clean install
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
-	  | awk -F ':.*## ' '{ printf "  %-16s%s\n", $$1, $$2 }'
+	  | awk -F ':.*## ' '{ printf "  %-17s%s\n", $$1, $$2 }'
 	@echo "Variables: JOBS=$(JOBS) (compilers and tests at once), DATA=$(DATA) (data of make run),"
 	@echo "FUZZ_SECONDS=$(FUZZ_SECONDS) (of each fuzz target), ENGINE, SAMPLES, SECONDS, SEED (of make chaos),"
 	@echo "REGISTRY, TAG (of the images), NAMESPACE, API_PORT, BASE_URL (of make system-test);"
@@ -60,6 +60,10 @@ test: ## Everything CI checks: lints, all tests, sanitizers, a short fuzz run
 test-charts: ## Check charts, manifests and images as far as helm, kubectl and KUBECONFIG are there
 	@scripts/install-dependencies.sh --test
 	@python3 tests/charts/test_charts.py
+
+test-images: ## Run the images without any privilege, and system-test against them (after docker-build)
+	@scripts/install-dependencies.sh --test
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" python3 tests/images/test_images.py
 
 docker-build: ## Build the images of the services (REGISTRY, TAG)
 	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" scripts/images.sh build
