@@ -1,6 +1,7 @@
 """Starts the real program, talks to it over HTTP, stops or kills it. Standard library only."""
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -165,6 +166,14 @@ class Pipeline:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.kill()
+
+
+def difference(found, expected):
+    """The first few keys in which two dictionaries differ, with both values; None where there is
+    none. assertEqual of large ones takes minutes to say as much."""
+    differing = (key for key in expected.keys() | found.keys()
+                 if found.get(key) != expected.get(key))
+    return [(key, found.get(key), expected.get(key)) for key in itertools.islice(differing, 5)]
 
 
 def parse_line(line):
