@@ -152,9 +152,13 @@ class CheckpointReader {
     }
     ledger_.identity_.epoch = in_.fixed<std::uint64_t>();
     ledger_.identity_.generation = in_.varint();
+    if (ledger_.identity_.epoch > kMaxEpoch) return damaged("an epoch that no id can name");
     const std::uint64_t numbers = in_.varint();
     if (!in_.ok() || numbers > kMaxTopics) return damaged("too many topic numbers");
-    for (std::uint64_t i = 0; i < numbers; ++i) ledger_.first_sequences_.push_back(in_.varint());
+    for (std::uint64_t i = 0; i < numbers; ++i) {
+      ledger_.first_sequences_.push_back(in_.varint());
+      if (ledger_.first_sequences_.back() > kMaxStoredSequence + 1) return damaged("a sequence");
+    }
     ledger_.by_number_.resize(numbers, nullptr);
     const std::uint64_t topics = in_.varint();
     for (std::uint64_t i = 0; i < topics && in_.ok(); ++i) {
@@ -175,7 +179,8 @@ class CheckpointReader {
     const std::uint64_t number = in_.varint();
     const std::uint64_t next_sequence = in_.varint();
     if (!in_.ok() || number >= ledger_.by_number_.size() || ledger_.by_number_[number] ||
-        !is_valid_name(name) || ledger_.find_topic(name)) {
+        next_sequence > kMaxStoredSequence + 1 || !is_valid_name(name) ||
+        ledger_.find_topic(name)) {
       return damaged("a topic that cannot be");
     }
     LedgerTopic& topic =

@@ -10,7 +10,7 @@ namespace gpu_telemetry::queue {
 void Ledger::replay_topic_created(Now now, std::uint32_t topic, std::string_view name,
                                   std::uint64_t next_sequence) {
   if (topic >= kMaxTopics || !is_valid_name(name) || topic_by_number(topic) || find_topic(name) ||
-      next_sequence == 0) {
+      next_sequence == 0 || next_sequence > kMaxStoredSequence + 1) {
     return;
   }
   while (by_number_.size() <= topic) {
@@ -45,7 +45,10 @@ void Ledger::replay_group_deleted(std::uint32_t topic, std::string_view group) {
 void Ledger::replay_accepted(Now now, std::uint32_t topic, HeldMessage message,
                              std::string_view deduplication_id) {
   LedgerTopic* found = topic_by_number(topic);
-  if (found == nullptr || message.sequence < found->next_sequence) return;
+  if (found == nullptr || message.sequence < found->next_sequence ||
+      message.sequence > kMaxStoredSequence) {
+    return;
+  }
   const std::uint64_t sequence = message.sequence;
   if (!deduplication_id.empty()) {
     // A time that was damaged, or of a clock that was far off, must not make one that overflows.

@@ -136,6 +136,26 @@ TEST(LedgerReplayTest, ADamagedLogLeavesALedgerThatItsCheckpointCanCarry) {
   EXPECT_EQ(again->statistics(now).size(), 1U);
 }
 
+TEST(LedgerReplayTest, ADamagedSequenceThatNoReceiptCanNameIsRefused) {
+  const Now now{from_unix_milliseconds(1'760'000'000'000), SteadyTime{std::chrono::hours{1}}};
+  Ledger ledger(QueueOptions{}, {1, 1});
+  ledger.replay_topic_created(now, 0, "begins-too-late", 1ULL << 54);
+  ledger.replay_topic_created(now, 1, "telemetry", 1);
+  HeldMessage message;
+  message.payload = std::make_shared<const std::string>("x");
+  message.sequence = (1ULL << 63) - 12;
+  ledger.replay_accepted(now, 1, message, "");
+  message.sequence = kMaxStoredSequence;
+  ledger.replay_accepted(now, 1, message, "");
+  ledger.finish_replay({1, 2}, nullptr);
+  ASSERT_EQ(ledger.statistics(now).size(), 1U);
+  FetchRequest fetch{"telemetry", "g", "", 10, {}};
+  const auto found = *ledger.fetch(now, fetch);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_THAT(*ledger.ack(now, {"telemetry", "g", {found[0].receipt}}),
+              ElementsAre(Settled::kDone));
+}
+
 TEST(LedgerModelTest, AgreesThatALeaseExtendedByNothingIsOver) {
   // Publish one message, fetch it, extend its lease by 0 ms.
   const std::vector<std::uint32_t> choices = {0, 0, 3, 1, 4, 0, 0, 1, 12, 0, 0, 1, 0, 0};

@@ -71,7 +71,7 @@ std::optional<ParsedReceipt> parse_receipt(std::string_view text) {
 
 std::uint64_t random_epoch() {
   std::random_device device;
-  const std::uint64_t bits = (std::uint64_t{device()} << 32 | device()) & ((1ULL << 48) - 1);
+  const std::uint64_t bits = (std::uint64_t{device()} << 32 | device()) & kMaxEpoch;
   return bits == 0 ? 1 : bits;
 }
 

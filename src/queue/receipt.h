@@ -17,6 +17,11 @@ namespace gpu_telemetry::queue {
 inline constexpr std::size_t kMessageIdSize = 20;
 inline constexpr std::size_t kReceiptSize = 31;
 
+// Half of the sequences that an id can name. No ledger comes near it: one past it that is read back
+// is damage, and refused so that what is published next still has a name.
+inline constexpr std::uint64_t kMaxStoredSequence = std::uint64_t{1} << 53;
+inline constexpr std::uint64_t kMaxEpoch = (std::uint64_t{1} << 48) - 1;
+
 struct MessageKey {
   std::uint64_t epoch = 0;     // 48 bits
   std::uint32_t topic = 0;     // 18 bits
