@@ -138,6 +138,13 @@ const auto kTable = std::to_array<Option>({
      "1", kCollector},
     {"max-concurrent-handlers", "MAX_CONCURRENT_HANDLERS", &S::max_concurrent_handlers, "10",
      "1..1000", "Writes to storage in flight at once", kWriters},
+    {"max-gpus", "MAX_GPUS", &S::max_gpus, "250000", "1..10000000",
+     "GPUs that storage may come to hold, MIG instances included; messages with more go to the "
+     "dead "
+     "letters after the rest of them is stored",
+     kWriters},
+    {"max-metrics", "MAX_METRICS", &S::max_metrics, "2000", "1..16384",
+     "Metric names that storage may come to hold; messages with more as MAX_GPUS says", kWriters},
 
     // Storage
     {"storage-uri",

@@ -82,6 +82,8 @@ struct Settings {
   // Collector
   std::uint64_t collector_batch_size = 0;
   std::uint64_t max_concurrent_handlers = 0;
+  std::uint64_t max_gpus = 0;
+  std::uint64_t max_metrics = 0;
 
   // Storage
   std::string storage_uri;

@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -101,12 +102,34 @@ class MapStorage : public storage::TelemetryRepository, public storage::GpuRepos
   Result<std::vector<storage::MetricPresence>> metrics_of(const GpuUuid&) override {
     return unused();
   }
-  Result<void> check_health() override { return {}; }
-  Result<storage::GpuPage> list(const storage::GpuFilter&, std::optional<GpuUuid>,
-                                std::uint64_t) override {
-    return unused();
+  Result<std::vector<std::string>> metric_names() override {
+    const std::lock_guard lock(mutex_);
+    if (refusal_) return *refusal_;
+    std::set<std::string> names;
+    for (const auto& [key, value] : samples_) names.insert(std::get<std::string>(key));
+    return std::vector<std::string>(names.begin(), names.end());
   }
-  Result<GpuRecord> find(const GpuUuid&) override { return unused(); }
+  Result<void> check_health() override { return {}; }
+  Result<storage::GpuPage> list(const storage::GpuFilter&, std::optional<GpuUuid> after,
+                                std::uint64_t limit) override {
+    const std::lock_guard lock(mutex_);
+    if (refusal_) return *refusal_;
+    storage::GpuPage page;
+    page.total = gpus_.size();
+    auto next = after ? gpus_.upper_bound(*after) : gpus_.begin();
+    for (; next != gpus_.end() && (limit == 0 || page.gpus.size() < limit); ++next) {
+      page.gpus.emplace_back().gpu.uuid = next->first;
+    }
+    return page;
+  }
+  Result<GpuRecord> find(const GpuUuid& uuid) override {
+    const std::lock_guard lock(mutex_);
+    if (refusal_) return *refusal_;
+    if (!gpus_.contains(uuid)) return not_found("no such GPU");
+    GpuRecord record;
+    record.gpu.uuid = uuid;
+    return record;
+  }
   Result<std::vector<AttributionInterval>> attribution(const GpuUuid&, Timestamp,
                                                        Timestamp) override {
     return unused();

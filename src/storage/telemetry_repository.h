@@ -201,6 +201,10 @@ class TelemetryRepository {
   // Which metrics the GPU has, and since when until when, sorted by metric.
   virtual Result<std::vector<MetricPresence>> metrics_of(const GpuUuid& gpu) = 0;
 
+  // Every metric that any GPU has, sorted; also some that expired since, or that a refused write
+  // named.
+  virtual Result<std::vector<std::string>> metric_names() = 0;
+
   // Whether it answers. Cheap. Errors: kUnavailable, kFull.
   virtual Result<void> check_health() = 0;
 };

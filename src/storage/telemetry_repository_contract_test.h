@@ -633,6 +633,17 @@ TEST_P(TelemetryRepositoryContract, MetricsOfAGpuAreListedWithTheirTimes) {
   });
 }
 
+TEST_P(TelemetryRepositoryContract, NamesTheMetricsOfAllGpus) {
+  write(BatchBuilder().scrape(gpu_, at(5000), {{"b", 1}, {"a", 2}}).batch());
+  harness_->settle();
+  write(BatchBuilder().scrape(numbered_gpu(7), at(1000), {{"c", 4}, {"a", 4}}).batch());
+  in_every_state([&] {
+    const auto names = repository().metric_names();
+    ASSERT_TRUE(names);
+    EXPECT_EQ(*names, (std::vector<std::string>{"a", "b", "c"}));
+  });
+}
+
 TEST_P(TelemetryRepositoryContract, ABatchWhoseInvariantsDoNotHoldIsInvalid) {
   TelemetryBatch batch = BatchBuilder().scrape(gpu_, at(0), {{"a", 1}}).batch();
   batch.samples[0].value = std::numeric_limits<double>::quiet_NaN();

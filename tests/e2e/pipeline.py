@@ -89,8 +89,9 @@ class Pipeline:
     def log(self):
         return "".join(line for line in self.lines if line)
 
-    def request(self, path, method="GET", headers=None, timeout=30):
-        request = urllib.request.Request(self.url + path, method=method, headers=headers or {})
+    def request(self, path, method="GET", headers=None, timeout=30, body=None):
+        request = urllib.request.Request(self.url + path, method=method, headers=headers or {},
+                                         data=body)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 return Answer(response.status, response.headers, response.read())

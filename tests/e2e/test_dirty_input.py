@@ -327,6 +327,30 @@ class RowsOutOfOrder(WithFile):
                 self.assertEqual(gpus[instance]["labels"]["parent_uuid"], A)
 
 
+class MoreThanIsAllowed(WithFile):
+    def test_gpus_and_metrics_past_the_limits_wait_in_the_dead_letters(self):
+        rows = [row(metric, "7", uuid, at(second)) for second in range(3)
+                for uuid, metric in ((A, UTIL), (B, UTIL), (A, "MADE_UP_1"))]
+        everything = {(r["uuid"], r["metric_name"], r["timestamp"]): 7.0 for r in rows}
+        allowed = {key: value for key, value in everything.items() if key[:2] == (A, UTIL)}
+        with self.start(text_of(rows), MAX_GPUS=1, MAX_METRICS=1) as pipeline:
+            self.assertEqual(difference(pipeline.values(), allowed), [])
+            self.assertEqual(pipeline.metric("gpu_telemetry_samples_refused_total"), 6)
+            dead = pipeline.get("/api/v1/pipeline/dead-letters")["messages"]
+            self.assertTrue(dead)
+            self.assertIn(f"GPU {B} would pass MAX_GPUS=1", dead[0]["reason"])
+            store = self.folder / f"store-{self.stores}"
+        with Pipeline(store, CSV_PATH=self.write(HEADER), **BACKFILL) as pipeline:
+            redriven = pipeline.request(
+                "/api/v1/pipeline/dead-letters/redrive", "POST",
+                {"Content-Type": "application/json"},
+                body=b'{"topic": "telemetry", "consumer_group": "collectors"}')
+            self.assertEqual(redriven.status, 200, redriven)
+            while pipeline.metric("gpu_telemetry_samples_stored_total") < len(rows):
+                pass
+            self.assertEqual(difference(pipeline.values(), everything), [])
+
+
 class FilesThatAreNone(WithFile):
     def test_what_is_no_telemetry_is_refused_at_the_start_with_the_reason(self):
         whole = text_of(ROWS)

@@ -39,6 +39,7 @@ class NoStorage final : public storage::TelemetryRepository, public storage::Gpu
   Result<std::vector<storage::MetricPresence>> metrics_of(const GpuUuid&) override {
     return none();
   }
+  Result<std::vector<std::string>> metric_names() override { return none(); }
   Result<void> check_health() override { return none(); }
   Result<void> observe(std::span<const storage::GpuObservation>) override { return none(); }
   Result<storage::GpuPage> list(const storage::GpuFilter&, std::optional<GpuUuid>,

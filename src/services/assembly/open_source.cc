@@ -70,6 +70,7 @@ CollectorOptions collector_options(const config::Settings& settings) {
   options.batch_messages = settings.collector_batch_size;
   options.max_concurrent_writes = settings.max_concurrent_handlers;
   options.visibility_timeout = settings.visibility_timeout;
+  options.limits = {settings.max_gpus, settings.max_metrics};
   return options;
 }
 

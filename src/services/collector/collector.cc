@@ -45,6 +45,8 @@ struct Collector::Metering {
   explicit Metering(observability::Metrics& metrics)
       : samples(samples_stored(metrics)),
         acknowledged(messages(metrics, "acknowledged")),
+        refused(metrics.counter("gpu_telemetry_samples_refused_total",
+                                "Samples that MAX_GPUS or MAX_METRICS kept out of storage")),
         dead(messages(metrics, "dead_letter")),
         returned(messages(metrics, "returned")),
         write_seconds(metrics.histogram("gpu_telemetry_write_duration_seconds",
@@ -59,6 +61,7 @@ struct Collector::Metering {
 
   prometheus::Counter& samples;
   prometheus::Counter& acknowledged;
+  prometheus::Counter& refused;
   prometheus::Counter& dead;
   prometheus::Counter& returned;
   prometheus::Histogram& write_seconds;
@@ -75,9 +78,31 @@ struct Collector::Outcome {
     std::string reason;
   };
   std::vector<std::string> good;   // receipts
-  std::vector<Hopeless> hopeless;  // cannot be decoded, or storage will never take them
+  std::vector<Hopeless> hopeless;  // no part, or not every part of them can be stored
   Result<void> written;            // the good ones
-  std::uint64_t samples = 0;       // in those
+  std::uint64_t samples = 0;       // that storage has
+};
+
+// What is to be written, message by message.
+struct Collector::Writes {
+  std::vector<storage::BatchToWrite> batches;
+  std::vector<std::string> receipts;
+  std::vector<std::string> refusals;  // why a part is left out; empty: all of it is in the batch
+
+  // What became of message i.
+  void end(std::size_t i, const Result<void>& written, Outcome& outcome) const {
+    if (is_refused(written)) {
+      outcome.hopeless.push_back({receipts[i], written.error().message});
+      return;
+    }
+    if (written) outcome.samples += batches[i].batch->samples.size();
+    if (written && !refusals[i].empty()) {
+      outcome.hopeless.push_back({receipts[i], refusals[i]});
+    } else {
+      outcome.good.push_back(receipts[i]);
+    }
+    if (!written) outcome.written = written;
+  }
 };
 
 Collector::Collector(CollectorOptions options, queue::MessageQueue& queue,
@@ -91,6 +116,7 @@ Collector::Collector(CollectorOptions options, queue::MessageQueue& queue,
       codec_(codec),
       metering_(std::make_unique<Metering>(metrics)),
       executor_(std::move(executor)),
+      admission_(options_.limits, gpus, telemetry, clock),
       tracker_(clock, options_.gpu_refresh),
       pool_(options_.max_concurrent_writes),
       work_ended_(executor_, asio::steady_timer::time_point::max()),
@@ -228,46 +254,49 @@ Collector::Outcome Collector::store(const Work& work) {
   const auto began = std::chrono::steady_clock::now();
   Outcome outcome;
   if (batches.size() < work.messages.size()) batches.resize(work.messages.size());
-  std::vector<storage::BatchToWrite> writes;
+  Writes writes;
+  Result<void> admitted;
   for (const queue::Delivery& message : work.messages) {
-    TelemetryBatch& batch = batches[writes.size()];
+    TelemetryBatch& batch = batches[writes.batches.size()];
     if (const auto decoded = codec_.decode(*message.payload, batch); !decoded) {
       outcome.hopeless.push_back({message.receipt, decoded.error().message});
       continue;
     }
-    outcome.samples += batch.samples.size();
-    outcome.good.push_back(message.receipt);
-    writes.push_back({&batch, *message.payload});
+    const auto refusal = admission_.admit(batch);
+    if (!refusal) admitted = refusal.error();
+    const bool is_whole = refusal && !*refusal;
+    if (refusal && *refusal) metering_->refused.Increment(static_cast<double>((*refusal)->samples));
+    writes.batches.push_back({&batch, is_whole ? *message.payload : std::string_view()});
+    writes.receipts.push_back(message.receipt);
+    writes.refusals.push_back(refusal && *refusal ? (*refusal)->reason : std::string());
   }
-  if (writes.empty()) return outcome;
-  const auto observations = tracker_.observe(std::span(batches).first(writes.size()));
-  if (!observations.empty()) {
-    outcome.written = gpus_.observe(observations);
-    if (!outcome.written) return outcome;
-    tracker_.recorded(observations);
+  if (writes.batches.empty()) return outcome;
+  const auto seen = std::span(batches).first(writes.batches.size());
+  const auto written = admitted ? write(seen, writes) : admitted;
+  if (is_refused(written)) {
+    write_one_by_one(writes, outcome);
+  } else {
+    for (std::size_t i = 0; i < writes.batches.size(); ++i) writes.end(i, written, outcome);
   }
-  outcome.written = telemetry_.write(writes);
-  if (is_refused(outcome.written)) write_one_by_one(writes, outcome);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   metering_->write_seconds.Observe(took.count());
   return outcome;
 }
 
+Result<void> Collector::write(std::span<const TelemetryBatch> batches, const Writes& writes) {
+  const auto observations = tracker_.observe(batches);
+  if (!observations.empty()) {
+    if (auto observed = gpus_.observe(observations); !observed) return observed;
+    tracker_.recorded(observations);
+  }
+  return telemetry_.write(writes.batches);
+}
+
 // Finds the messages because of which storage has refused all of them, so that only those go to the
 // dead letters.
-void Collector::write_one_by_one(std::span<const storage::BatchToWrite> writes, Outcome& outcome) {
-  const std::vector<std::string> receipts = std::exchange(outcome.good, {});
-  outcome.samples = 0;
-  outcome.written = Result<void>();
-  for (std::size_t i = 0; i < writes.size(); ++i) {
-    const auto written = telemetry_.write(writes.subspan(i, 1));
-    if (is_refused(written)) {
-      outcome.hopeless.push_back({receipts[i], written.error().message});
-      continue;
-    }
-    outcome.good.push_back(receipts[i]);
-    outcome.samples += writes[i].batch->samples.size();
-    if (!written) outcome.written = written;
+void Collector::write_one_by_one(const Writes& writes, Outcome& outcome) {
+  for (std::size_t i = 0; i < writes.batches.size(); ++i) {
+    writes.end(i, telemetry_.write(std::span(writes.batches).subspan(i, 1)), outcome);
   }
 }
 
@@ -289,6 +318,8 @@ asio::awaitable<void> Collector::bury(const Outcome& outcome) {
 }
 
 asio::awaitable<void> Collector::settle(const Outcome& outcome) {
+  // Of messages that were stored in part, too.
+  metering_->samples.Increment(static_cast<double>(outcome.samples));
   if (outcome.good.empty()) co_return;
   const auto count = static_cast<double>(outcome.good.size());
   auto request = request_for(outcome.good);
@@ -296,7 +327,6 @@ asio::awaitable<void> Collector::settle(const Outcome& outcome) {
   if (outcome.written) {
     if (storage_refuses_) observability::log_info("storage accepts writes again");
     storage_refuses_ = false;
-    metering_->samples.Increment(static_cast<double>(outcome.samples));
     metering_->acknowledged.Increment(count);
     settled = co_await queue_.ack(std::move(request));
   } else {

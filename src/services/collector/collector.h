@@ -20,6 +20,7 @@
 #include "observability/log.h"
 #include "observability/metrics.h"
 #include "queue/message_queue.h"
+#include "services/collector/admission.h"
 #include "services/collector/gpu_tracker.h"
 #include "storage/gpu_repository.h"
 #include "storage/telemetry_repository.h"
@@ -42,6 +43,7 @@ struct CollectorOptions {
   // Before fetching again after storage or the queue refused; doubled up to 64 times, with jitter.
   std::chrono::milliseconds first_pause{100};
   std::chrono::milliseconds gpu_refresh = std::chrono::seconds{10};  // see GpuTracker
+  AdmissionLimits limits;
 };
 
 // Fetching and acknowledging run on one executor that runs one thing at a time (an io_context with
@@ -49,6 +51,8 @@ struct CollectorOptions {
 //
 //  - A message that cannot be decoded, or that storage finds invalid, goes to the dead letters at
 //    once, with the reason; its neighbours in the write are stored.
+//  - Of a message with GPUs or metrics past the limits the rest is stored; then it goes to the dead
+//    letters, from where all of it can be stored when the limits are raised (see Admission).
 //  - When storage refuses for any other reason (away, full, damaged), messages are handed back
 //    uncounted, and fetching pauses, with growing and jittered pauses, until a write succeeds.
 //  - stop() ends fetching, lets writes in flight end and be acknowledged, and hands the rest back.
@@ -71,6 +75,7 @@ class Collector {
   struct Metering;
   struct Work;     // messages of one write
   struct Outcome;  // what became of them
+  struct Writes;   // what of them is written
 
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> pause_fetching();
@@ -85,7 +90,8 @@ class Collector {
   boost::asio::awaitable<void> write_sightings();
   queue::SettleRequest request_for(std::vector<std::string> receipts) const;
   Outcome store(const Work& work);
-  void write_one_by_one(std::span<const storage::BatchToWrite> writes, Outcome& outcome);
+  Result<void> write(std::span<const TelemetryBatch> batches, const Writes& writes);
+  void write_one_by_one(const Writes& writes, Outcome& outcome);
 
   const CollectorOptions options_;
   queue::MessageQueue& queue_;
@@ -94,6 +100,7 @@ class Collector {
   const BatchCodec& codec_;
   const std::unique_ptr<Metering> metering_;
   const boost::asio::any_io_executor executor_;
+  Admission admission_;
   GpuTracker tracker_;
   boost::asio::thread_pool pool_;
   observability::LogLimiter storage_refusals_;

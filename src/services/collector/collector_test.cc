@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <prometheus/counter.h>
 
 #include "services/pipeline_test_support.h"
 
@@ -143,6 +144,56 @@ TEST_F(CollectorTest, BuriesOneMessageThatStorageRefusesAndStoresItsNeighbours) 
   ASSERT_TRUE(dead) << dead.error();
   ASSERT_EQ(dead->size(), 1u);
   EXPECT_EQ(dead->front().reason, "a scrape that cannot be stored");
+}
+
+TEST_F(CollectorTest, StoresWhatMayBeStoredOfAMessageThatPassesALimitAndKeepsAllOfItForLater) {
+  CollectorOptions options;
+  options.limits.max_gpus = 1;
+  start(options);
+  publish(1);
+  storage_.wait_for_samples(1);
+  TelemetryBatch batch = numbered_batch(2);
+  auto another = std::make_shared<Gpu>();
+  another->uuid = GpuUuid(GpuUuid::Kind::kGpu, {2});
+  batch.gpus.push_back(another);
+  batch.samples.push_back({0, 5});
+  batch.scrapes.push_back({1, 1, 1, kEarliestTimestamp + milliseconds{2}});
+  std::string bytes;
+  wire::batch_codec().encode(batch, bytes);
+  publish_bytes(bytes);
+  wait_for_group([](const auto& now) { return now.dead == 1; });
+  EXPECT_EQ(storage_.samples().size(), 2u) << "the known GPU's";
+  const auto dead = context_.await(queue_->dead_letters("telemetry", "collectors", 10));
+  ASSERT_TRUE(dead) << dead.error();
+  EXPECT_EQ(*dead->front().payload, bytes);
+  EXPECT_THAT(dead->front().reason,
+              AllOf(::testing::HasSubstr(another->uuid.to_string()),
+                    ::testing::HasSubstr("MAX_GPUS=1"), ::testing::HasSubstr("1 samples")));
+  EXPECT_EQ(metrics_
+                .counter("gpu_telemetry_samples_refused_total",
+                         "Samples that MAX_GPUS or MAX_METRICS kept out of storage")
+                .Value(),
+            1);
+
+  EXPECT_TRUE(collector_->stop(seconds{30}));
+  options.limits.max_gpus = 2;
+  start(options);
+  ASSERT_TRUE(context_.await(queue_->redrive("telemetry", "collectors", {})));
+  wait_for_group([](const auto& now) { return now.acked_total == 2; });
+  EXPECT_EQ(storage_.samples().size(), 3u);
+}
+
+TEST_F(CollectorTest, HandsAPartlyRefusedMessageBackWhileStorageIsAway) {
+  CollectorOptions options;
+  options.limits.max_metrics = 0;
+  options.first_pause = milliseconds{1};
+  storage_.refuse(unavailable("storage is away"));
+  start(options);
+  publish(1);
+  wait_for_group([](const auto& now) { return now.delivered_total >= 3 || now.dead > 0; });
+  EXPECT_EQ(group().dead, 0u);
+  storage_.refuse(std::nullopt);
+  wait_for_group([](const auto& now) { return now.dead == 1; });
 }
 
 TEST_F(CollectorTest, KeepsMessagesInTheQueueWhileStorageIsDamaged) {

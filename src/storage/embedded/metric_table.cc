@@ -1,5 +1,6 @@
 #include "storage/embedded/metric_table.h"
 
+#include <algorithm>
 #include <mutex>
 
 namespace gpu_telemetry::storage::embedded {
@@ -48,6 +49,16 @@ std::uint32_t MetricTable::find(std::string_view name) const {
   std::shared_lock lock(mutex_);
   const auto found = ids_.find(name);
   return found == ids_.end() ? kUnknown : found->second;
+}
+
+std::vector<std::string> MetricTable::all() const {
+  std::vector<std::string> sorted;
+  {
+    const std::shared_lock lock(mutex_);
+    sorted.assign(names_.begin(), names_.end());
+  }
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
 }
 
 std::size_t MetricTable::size() const {

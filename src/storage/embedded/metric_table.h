@@ -32,6 +32,9 @@ class MetricTable {
 
   std::size_t size() const;
 
+  // Every name, sorted.
+  std::vector<std::string> all() const;
+
  private:
   struct Hash {
     using is_transparent = void;

@@ -159,6 +159,8 @@ Result<std::vector<MetricPresence>> Store::metrics_of(const GpuUuid& gpu) {
   return metric_presence(read_context(), gpu, damage_report());
 }
 
+Result<std::vector<std::string>> Store::metric_names() { return metrics_.all(); }
+
 Result<void> Store::check_health() {
   const std::lock_guard lock(version_mutex_);
   if (write_failure_) return write_failure_->at("last write");

@@ -45,6 +45,7 @@ class Store final : public EmbeddedStore {
   Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) override;
   Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) override;
   Result<std::vector<MetricPresence>> metrics_of(const GpuUuid& gpu) override;
+  Result<std::vector<std::string>> metric_names() override;
   Result<void> check_health() override;
 
   Result<void> observe(std::span<const GpuObservation> observations) override;

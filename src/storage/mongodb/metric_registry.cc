@@ -1,6 +1,7 @@
 #include "storage/mongodb/metric_registry.h"
 
 #include <algorithm>
+#include <set>
 
 #include "storage/mongodb/point_id.h"
 
@@ -118,6 +119,27 @@ Result<std::vector<MetricHours>> MetricRegistry::read(const Connection& connecti
   std::sort(all.begin(), all.end(),
             [](const MetricHours& a, const MetricHours& b) { return a.metric < b.metric; });
   return all;
+}
+
+Result<std::vector<std::string>> MetricRegistry::names(const Connection& connection) {
+  const Collection collection = connection.collection(kMetricsCollection);
+  const Document everything;
+  const Cursor cursor(
+      mongoc_collection_find_with_opts(collection.get(), everything.get(), nullptr, nullptr));
+  std::set<std::string, std::less<>> names;
+  const bson_t* found = nullptr;
+  while (mongoc_cursor_next(cursor.get(), &found)) {
+    const DocumentView metrics = DocumentView(found).document("metrics");
+    if (!metrics.is_there()) continue;
+    bson_iter_t metric = metrics.begin();
+    while (bson_iter_next(&metric)) {
+      const std::string_view name = bson_iter_key(&metric);
+      if (!names.contains(name)) names.emplace(name);
+    }
+  }
+  const auto ended = connection.end_of(cursor, "reading which metrics there are");
+  if (!ended) return ended.error();
+  return std::vector<std::string>(names.begin(), names.end());
 }
 
 void MetricRegistry::forget() {

@@ -49,6 +49,9 @@ class MetricRegistry {
   // Sorted by name. An unknown GPU has none.
   static Result<std::vector<MetricHours>> read(const Connection& connection, const GpuUuid& gpu);
 
+  // Of all GPUs, sorted.
+  static Result<std::vector<std::string>> names(const Connection& connection);
+
   // Forgets what this process has made known: the server may have lost it.
   void forget();
 

@@ -159,6 +159,12 @@ class Store final : public MongodbStore {
     return present;
   }
 
+  Result<std::vector<std::string>> metric_names() override {
+    const auto connection = pool()->take();
+    if (!connection) return connection.error();
+    return MetricRegistry::names(*connection);
+  }
+
   Result<void> check_health() override {
     const auto connection = pool()->take();
     if (!connection) return connection.error();
