@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "http/encoding.h"
+
 namespace gpu_telemetry::http {
 namespace {
 
@@ -50,23 +52,40 @@ ChunkDecoder::State ChunkDecoder::take_size(char c) {
   if (digits_ == 0) return State::kMalformed;
   if (c == '\r') {
     step_ = Step::kSizeLf;
-  } else if (c == ';' || c == ' ' || c == '\t') {
+  } else if (c == ';') {
     step_ = Step::kExtension;
+  } else if (c == ' ' || c == '\t') {
+    step_ = Step::kSizeSpace;
   } else {
     return State::kMalformed;
   }
   return size_ > room_ ? State::kTooLarge : State::kNeedMore;
 }
 
-ChunkDecoder::State ChunkDecoder::take_trailer(char c) {
-  if (++trailer_ > kMaxTrailers) return State::kMalformed;
+// What follows a chunk's size on its line.
+ChunkDecoder::State ChunkDecoder::take_extension(char c) {
+  if (++line_ > kMaxLine) return State::kMalformed;
   if (c == '\r') {
-    step_ = step_ == Step::kTrailerStart ? Step::kLastLf : Step::kTrailerLf;
+    step_ = Step::kSizeLf;
     return State::kNeedMore;
   }
-  const bool folded = step_ == Step::kTrailerStart && (c == ' ' || c == '\t');
-  if (folded || !is_text(c)) return State::kMalformed;
-  step_ = Step::kTrailer;
+  const bool begun = step_ == Step::kExtension;
+  if (!begun && c == ';') step_ = Step::kExtension;
+  const bool fits = begun ? is_text(c) : c == ';' || c == ' ' || c == '\t';
+  return fits ? State::kNeedMore : State::kMalformed;
+}
+
+ChunkDecoder::State ChunkDecoder::take_trailer(char c) {
+  if (++trailer_ > kMaxTrailers) return State::kMalformed;
+  const bool named = step_ == Step::kTrailer;
+  if (c == '\r' && step_ != Step::kTrailerName) {
+    step_ = named ? Step::kTrailerLf : Step::kLastLf;
+    return State::kNeedMore;
+  }
+  if (named) return is_text(c) ? State::kNeedMore : State::kMalformed;
+  const bool ends_name = c == ':' && step_ == Step::kTrailerName;
+  if (!ends_name && !is_token_char(c)) return State::kMalformed;
+  step_ = ends_name ? Step::kTrailer : Step::kTrailerName;
   return State::kNeedMore;
 }
 
@@ -74,13 +93,9 @@ ChunkDecoder::State ChunkDecoder::take(char c) {
   switch (step_) {
     case Step::kSize:
       return take_size(c);
+    case Step::kSizeSpace:
     case Step::kExtension:
-      if (++line_ > kMaxLine) return State::kMalformed;
-      if (c == '\r') {
-        step_ = Step::kSizeLf;
-        return State::kNeedMore;
-      }
-      return is_text(c) ? State::kNeedMore : State::kMalformed;
+      return take_extension(c);
     case Step::kSizeLf:
       room_ -= size_;
       step_ = size_ == 0 ? Step::kTrailerStart : Step::kData;
@@ -94,6 +109,7 @@ ChunkDecoder::State ChunkDecoder::take(char c) {
       size_ = 0;
       return c == '\n' ? State::kNeedMore : State::kMalformed;
     case Step::kTrailerStart:
+    case Step::kTrailerName:
     case Step::kTrailer:
       return take_trailer(c);
     case Step::kTrailerLf:

@@ -9,7 +9,8 @@
 namespace gpu_telemetry::http {
 
 // Extensions are skipped and trailers dropped, both within bounds: 256 bytes for a chunk's line, 8
-// KiB for all trailers.
+// KiB for all trailers. What only looks like one is malformed: text behind a size without a ';', a
+// trailer without a name and a colon. Another reader could take it for something else.
 class ChunkDecoder {
  public:
   enum class State { kNeedMore, kComplete, kMalformed, kTooLarge };
@@ -24,12 +25,14 @@ class ChunkDecoder {
  private:
   enum class Step {
     kSize,
+    kSizeSpace,
     kExtension,
     kSizeLf,
     kData,
     kDataCr,
     kDataLf,
     kTrailerStart,
+    kTrailerName,
     kTrailer,
     kTrailerLf,
     kLastLf,
@@ -38,6 +41,7 @@ class ChunkDecoder {
 
   State take(char c);
   State take_size(char c);
+  State take_extension(char c);
   State take_trailer(char c);
 
   Step step_ = Step::kSize;

@@ -41,12 +41,35 @@ TEST(ChunkDecoderTest, RefusesABodyPastItsLimitAtTheChunkThatSaysSo) {
 }
 
 TEST(ChunkDecoderTest, RefusesWhatIsNotAChunk) {
-  for (const char* bytes :
-       {"\r\n", "g\r\n", "-1\r\n", "0x1\r\n", " 1\r\n", "1\n", "1\r\rx", "1\r\nab", "1\r\na\n",
-        "0\r\n\n", "0\r\n folded\r\n", "1;\x01\r\n", "0\r\nT: \x7F\r\n"}) {
+  for (const char* bytes : {"\r\n",
+                            "g\r\n",
+                            "-1\r\n",
+                            "0x1\r\n",
+                            " 1\r\n",
+                            "1\n",
+                            "1\r\rx",
+                            "1\r\nab",
+                            "1\r\na\n",
+                            "0\r\n\n",
+                            "0\r\n folded\r\n",
+                            "1;\x01\r\n",
+                            "0\r\nT: \x7F\r\n",
+                            "1 2\r\na",
+                            "1 a=b\r\n",
+                            "1\tx\r\n",
+                            "0\r\nGET / HTTP/1.1\r\n",
+                            "0\r\nname\r\n",
+                            "0\r\n: x\r\n",
+                            "0\r\nT : x\r\n"}) {
     std::string body;
     EXPECT_EQ(decode(bytes, body), State::kMalformed) << bytes;
   }
+}
+
+TEST(ChunkDecoderTest, TakesSpaceAroundASize) {
+  std::string body;
+  EXPECT_EQ(decode("1 \t\r\na\r\n1 ;x=y\r\nb\r\n0 \r\n\r\n", body), State::kComplete);
+  EXPECT_EQ(body, "ab");
 }
 
 TEST(ChunkDecoderTest, BoundsExtensionsAndTrailers) {
