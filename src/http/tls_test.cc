@@ -143,6 +143,22 @@ TEST_F(TlsTest, WhoSpeaksPlainHttpIsLeftWithoutAnAnswerAndOthersAreServed) {
   EXPECT_TRUE(get());
 }
 
+TEST_F(TlsTest, CiphersHaveForwardSecrecyAndAuthenticatedEncryption) {
+  const auto pair = authority_.issue("DNS:localhost");
+  auto context = TlsContext::for_server(files_.write("server.pem", pair.certificate),
+                                        files_.write("server.key", pair.key), clock_);
+  ASSERT_TRUE(context) << context.error();
+  const auto* const ciphers = SSL_CTX_get_ciphers((*context)->current()->native_handle());
+  ASSERT_GT(sk_SSL_CIPHER_num(ciphers), 0);
+  for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); ++i) {
+    const SSL_CIPHER* const cipher = sk_SSL_CIPHER_value(ciphers, i);
+    EXPECT_TRUE(SSL_CIPHER_is_aead(cipher)) << SSL_CIPHER_get_name(cipher);
+    const int exchange = SSL_CIPHER_get_kx_nid(cipher);
+    EXPECT_TRUE(exchange == NID_kx_ecdhe || exchange == NID_kx_any)  // any: of TLS 1.3
+        << SSL_CIPHER_get_name(cipher);
+  }
+}
+
 TEST_F(TlsTest, AClientThatNeverFinishesItsHandshakeIsCut) {
   options_.read_timeout = 100ms;
   serve(authority_.issue("DNS:localhost"));

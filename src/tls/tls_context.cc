@@ -29,10 +29,14 @@ int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size,
   return SSL_TLSEXT_ERR_OK;
 }
 
+// Of TLS 1.2: with forward secrecy and authenticated encryption. All of TLS 1.3's have both.
+constexpr const char* kCiphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
+
 std::shared_ptr<TlsContext::Context> make_context(TlsContext::Context::method method) {
   auto context = std::make_shared<TlsContext::Context>(method);
   SSL_CTX* const native = context->native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(native, kCiphers);
   SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);  // 34 KiB less for an idle connection
   return context;

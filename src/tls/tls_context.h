@@ -13,10 +13,10 @@
 
 namespace gpu_telemetry::tls {
 
-// TLS 1.2 and later with OpenSSL's own choice of ciphers. Its files are looked at once a second at
-// most, when somebody asks; when they have changed, connections that begin from then on use the new
-// ones. New files that cannot be used (half of a pair is written, a certificate without its key)
-// leave the old ones in force, which is logged once. Thread-safe.
+// TLS 1.2 and later, with ciphers that have forward secrecy and authenticated encryption. Its files
+// are looked at once a second at most, when somebody asks; when they have changed, connections that
+// begin from then on use the new ones. New files that cannot be used (half of a pair is written, a
+// certificate without its key) leave the old ones in force, which is logged once. Thread-safe.
 class TlsContext {
  public:
   using Context = boost::asio::ssl::context;
