@@ -68,6 +68,15 @@ std::optional<HeadProblem> read_content_length(std::string_view value, Framing& 
   return std::nullopt;
 }
 
+// uri-host [ ":" port ] (RFC 9110 section 7.2), or nothing, as far as its characters say. An IPv6
+// address has brackets.
+bool is_host(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._~!$&'()*+;=%:[]").find(c) != std::string_view::npos;
+  });
+}
+
 // Calls `take` with each member of a comma-separated list that is not empty.
 template <class Take>
 void for_each_member(std::string_view list, Take take) {
@@ -101,6 +110,7 @@ std::optional<HeadProblem> read_field(std::string_view name, std::string_view va
     framing.expect_continue = true;
   } else if (equal_ignoring_case(name, "Host")) {
     ++framing.hosts;
+    if (!is_host(value)) return bad_request("the Host header must be HOST or HOST:PORT");
   }
   return std::nullopt;
 }
@@ -232,6 +242,7 @@ std::optional<HeadProblem> split_target(std::string_view target, Target& out) {
     target.remove_prefix(scheme + 3);
     const std::size_t path = target.find_first_of("/?");
     if (path == 0) return bad_request("the target names no host");
+    out.authority = target.substr(0, path);
     target = path == std::string_view::npos ? std::string_view("/") : target.substr(path);
   }
   if (target.find('#') != std::string_view::npos) {
@@ -242,6 +253,11 @@ std::optional<HeadProblem> split_target(std::string_view target, Target& out) {
       out.path.size() == target.size() ? std::string_view{} : target.substr(out.path.size() + 1);
   if (out.path.empty()) out.path = "/";
   return std::nullopt;
+}
+
+std::optional<HeadProblem> check_same_host(const Target& target, std::string_view host) {
+  if (target.authority.empty() || equal_ignoring_case(target.authority, host)) return std::nullopt;
+  return bad_request("the target and the Host header name different hosts");
 }
 
 }  // namespace gpu_telemetry::http

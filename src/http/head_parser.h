@@ -3,7 +3,8 @@
 //
 // Refused: bare CR or LF, control characters, folded header lines, a space before a colon, unknown
 // transfer codings, Transfer-Encoding beside Content-Length, Content-Length values that differ or
-// are not plain decimal numbers, and anything but exactly one Host in an HTTP/1.1 request.
+// are not plain decimal numbers, anything but exactly one Host in an HTTP/1.1 request, a Host that
+// is none, and a target that names another host.
 #pragma once
 
 #include <cstddef>
@@ -84,11 +85,15 @@ std::optional<HeadProblem> parse_fields(std::string_view lines, std::size_t max_
 // What only a request must hold to.
 std::optional<HeadProblem> check_request_framing(const RequestLine& line, const Framing& framing);
 
-// A request target in parts: origin-form, or absolute-form without scheme and authority.
+// A request target in parts: origin-form, or absolute-form, which names its host.
 struct Target {
-  std::string_view path;  // as it was sent
+  std::string_view authority;  // HOST or HOST:PORT of absolute-form
+  std::string_view path;       // as it was sent
   std::string_view query;
 };
 std::optional<HeadProblem> split_target(std::string_view target, Target& out);
+// Whether the target names the host that the header does, when it names one. RFC 9112 section 3.2.2
+// has the header ignored otherwise; who routed the request by the header would not agree.
+std::optional<HeadProblem> check_same_host(const Target& target, std::string_view host);
 
 }  // namespace gpu_telemetry::http

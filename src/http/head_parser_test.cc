@@ -74,6 +74,7 @@ TEST(TargetTest, SplitsEachForm) {
   EXPECT_EQ(target.path, "/a/b");
   EXPECT_EQ(target.query, "c=d?e");
   EXPECT_FALSE(split_target("http://h:1?q", target));
+  EXPECT_EQ(target.authority, "h:1");
   EXPECT_EQ(target.path, "/");
   EXPECT_EQ(target.query, "q");
   EXPECT_FALSE(split_target("https://h", target));
@@ -82,6 +83,31 @@ TEST(TargetTest, SplitsEachForm) {
   EXPECT_TRUE(split_target("h:80", target));
   EXPECT_TRUE(split_target("http:///x", target));
   EXPECT_TRUE(split_target("ftp://h/x", target));
+}
+
+TEST(TargetTest, MustNotNameAnotherHostThanTheHeader) {
+  Target target;
+  EXPECT_FALSE(check_same_host(target, "Example:80"));
+  target.authority = "example:80";
+  EXPECT_FALSE(check_same_host(target, "Example:80"));
+  for (const char* other : {"example", "elsewhere:80", "user@example:80", ""}) {
+    EXPECT_TRUE(check_same_host(target, other)) << other;
+  }
+}
+
+TEST(FieldsTest, TakesOnlyAHostThatIsOne) {
+  const auto is_taken = [](const std::string& host) {
+    Headers headers;
+    Framing framing;
+    return !parse_fields("Host: " + host + "\r\n\r\n", 10, headers, framing);
+  };
+  for (const char* host : {"", "a", "node-1.example:8080", "[::1]:80", "a_b", "%C3%BC"}) {
+    EXPECT_TRUE(is_taken(host)) << host;
+  }
+  for (const char* host :
+       {"a, b", "a b", "a/b", "user@a", "a?b", "a#b", "a\\b", "\"a\"", "\xC3\xBC"}) {
+    EXPECT_FALSE(is_taken(host)) << host;
+  }
 }
 
 }  // namespace

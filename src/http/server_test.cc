@@ -146,7 +146,8 @@ TEST_F(ServerAnswersTest, DecodesThePathBeforeItMatches) {
 }
 
 TEST_F(ServerAnswersTest, TakesTheAbsoluteFormOfATarget) {
-  EXPECT_EQ(ask("GET http://a.example:80/hello?x=1 HTTP/1.1\r\nHost: a\r\n\r\n").body, "hello");
+  EXPECT_EQ(ask("GET http://a.example:80/hello?x=1 HTTP/1.1\r\nHost: A.example:80\r\n\r\n").body,
+            "hello");
 }
 
 TEST_F(ServerAnswersTest, SaysContinueBeforeItReadsABodyThatWaitsForIt) {

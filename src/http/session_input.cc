@@ -131,6 +131,9 @@ std::optional<HeadProblem> Session::parse_head() {
 std::optional<HeadProblem> Session::parse_target() {
   Target target;
   if (auto wrong = split_target(raw_target_, target)) return wrong;
+  if (framing_.hosts > 0) {
+    if (auto wrong = check_same_host(target, request_.headers.get("Host"))) return wrong;
+  }
   Result<std::string> path = percent_decode(target.path, Plus::kItself);
   if (!path) {
     return HeadProblem{400,
