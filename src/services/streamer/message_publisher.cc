@@ -14,9 +14,10 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kFirstPause{5};
-// So that a full queue never runs dry. A service's Retry-After says 1 s at least, because HTTP has
-// nothing less, and a small queue would be empty by then.
-constexpr milliseconds kLongestPauseFull{50};
+// A service's Retry-After says 1 s at least, because HTTP has nothing less, and a small queue would
+// be empty by then.
+constexpr milliseconds kShortestLimitFull{50};
+constexpr milliseconds kLongestLimitFull{1000};
 constexpr milliseconds kLongestPauseAway{2000};
 constexpr milliseconds kPieceOfPause{100};
 
@@ -26,6 +27,12 @@ milliseconds with_jitter(milliseconds pause) {
 }
 
 }  // namespace
+
+milliseconds longest_pause(ErrorCode refusal, std::chrono::steady_clock::duration refused_for) {
+  if (refusal != ErrorCode::kFull) return kLongestPauseAway;
+  const auto grown = std::chrono::duration_cast<milliseconds>(refused_for) / 16;
+  return std::clamp(grown, kShortestLimitFull, kLongestLimitFull);
+}
 
 MessagePublisher::MessagePublisher(std::string topic, queue::MessageQueue& queue,
                                    StreamerMetering& metering)
@@ -45,13 +52,12 @@ asio::awaitable<Result<void>> MessagePublisher::publish(Publication publication,
       co_return Result<void>();
     }
     const Error error = published.error();
-    const bool away = error.code == ErrorCode::kUnavailable;
-    if (!away && error.code != ErrorCode::kFull) co_return error;
+    if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kFull) co_return error;
     const auto now = std::chrono::steady_clock::now();
     if (!refused_since) refused_since = now;
     if (give_up(error, now - *refused_since)) co_return error;
     note_refusal(error);
-    pause = std::min(pause, away ? kLongestPauseAway : kLongestPauseFull);
+    pause = std::min(pause, longest_pause(error.code, now - *refused_since));
     // In pieces, so that who wants them no more need not wait for the end of a long pause.
     for (milliseconds left = with_jitter(pause); left > milliseconds{0}; left -= kPieceOfPause) {
       timer.expires_after(std::min(left, kPieceOfPause));

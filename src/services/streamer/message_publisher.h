@@ -22,6 +22,12 @@ struct Publication {
   std::optional<queue::ShardProgress> progress;
 };
 
+// The longest pause before the queue is offered again what it has refused for `refused_for`, jitter
+// not counted. A queue that is full for moments never runs dry for it; one that stays full, because
+// a disk is or because nobody takes anything, is not asked forty times a second.
+std::chrono::milliseconds longest_pause(ErrorCode refusal,
+                                        std::chrono::steady_clock::duration refused_for);
+
 class MessagePublisher {
  public:
   // Asked after each refusal that may pass, on the executor of publish(): true when nobody wants

@@ -5,6 +5,7 @@
 #include <condition_variable>
 
 #include "services/pipeline_test_support.h"
+#include "services/streamer/message_publisher.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -97,6 +98,16 @@ TEST_F(StreamerTest, LosesNothingToAQueueThatIsFull) {
     acknowledge(deliveries);
   }
   EXPECT_TRUE(ended_.get_future().get());
+}
+
+TEST(MessagePublisherTest, AsksAQueueThatStaysFullEverLessOftenAndOneThatIsFullForMomentsSoon) {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  EXPECT_EQ(longest_pause(ErrorCode::kFull, milliseconds{0}), milliseconds{50});
+  EXPECT_EQ(longest_pause(ErrorCode::kFull, milliseconds{800}), milliseconds{50});
+  EXPECT_EQ(longest_pause(ErrorCode::kFull, seconds{8}), milliseconds{500});
+  EXPECT_EQ(longest_pause(ErrorCode::kFull, std::chrono::hours{1}), seconds{1});
+  EXPECT_EQ(longest_pause(ErrorCode::kUnavailable, milliseconds{0}), seconds{2});
 }
 
 TEST_F(StreamerTest, SaysWhyASourceCannotBeReadAnyFurther) {
