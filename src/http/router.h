@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,9 @@ struct Route {
   OperationDoc doc;
   // Bodies longer than this are answered 413 before they are read. 0: the server's limit.
   std::size_t max_body = 0;
+  // Sees the request before its body is read: what this returns is the answer, and the body stays
+  // unread. Null: everybody is let in.
+  std::function<std::optional<Response>(const Request&)> gate;
 };
 
 // Filled before the server starts, then read by all its threads. A GET route answers HEAD as well,

@@ -1,11 +1,13 @@
 #include "http/server.h"
 
 #include <prometheus/gauge.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <limits>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -82,6 +84,19 @@ Result<Acceptor> bind(asio::io_context& context, const ServerOptions& options,
   return acceptor;
 }
 
+// Past this many connections that are being told 503, further ones are closed without a word.
+constexpr std::uint32_t kMaxRefused = 256;
+
+// How many connections this process can have open and still open the files that it works with.
+std::uint64_t connections_that_files_allow() {
+  constexpr std::uint64_t kOtherFiles = 256;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+    return std::numeric_limits<std::uint64_t>::max();
+  }
+  return limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur / 2, kOtherFiles);
+}
+
 class TcpServer final : public Server {
  public:
   TcpServer(ServerOptions options, Router router) {
@@ -102,6 +117,8 @@ class TcpServer final : public Server {
     if (!endpoint) return endpoint.error();
     unsigned threads = options.threads;
     if (threads == 0) threads = std::max(1U, std::thread::hardware_concurrency());
+    state_.max_unsent = options.max_unsent.bytes / threads;
+    limit_connections();
     Binding binding{*endpoint, threads > 1, true};
     if (binding.shared && endpoint->port() != 0) {
       // Two processes of one user could share the port without noticing; one that shares it not
@@ -147,6 +164,24 @@ class TcpServer final : public Server {
   }
 
  private:
+  void limit_connections() {
+    const std::uint32_t wanted = state_.options.max_connections;
+    const std::uint64_t allowed = connections_that_files_allow();
+    state_.max_connections = wanted;
+    state_.max_refused = kMaxRefused;
+    if (allowed >= std::uint64_t{wanted} + kMaxRefused) return;
+    state_.max_refused = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(kMaxRefused, std::max<std::uint64_t>(allowed / 8, 1)));
+    const std::uint64_t left = allowed - std::min<std::uint64_t>(allowed, state_.max_refused);
+    state_.max_connections = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(left, 1, wanted));
+    if (state_.max_connections == wanted) return;
+    observability::log_warn("fewer connections than asked for: more files must not be open",
+                            {{"server", state_.options.name},
+                             {"connections", state_.max_connections},
+                             {"asked_for", wanted},
+                             {"right", "raise the limit of open files (ulimit -n)"}});
+  }
+
   bool wait_until_idle(std::chrono::milliseconds longest) {
     std::unique_lock lock(state_.mutex);
     return state_.session_ended.wait_for(lock, longest, [this] { return state_.idle(); });

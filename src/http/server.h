@@ -30,10 +30,16 @@ struct ServerOptions {
   std::string host = "127.0.0.1";  // an address, or a name that resolves to one; "::" for all
   std::uint16_t port = 8080;       // 0: any free one; Server::port() tells
   unsigned threads = 0;            // io_contexts, each with its own acceptor; 0: one a core
-  std::uint32_t max_connections = 10'000;  // past it new ones get 503 and are closed
-  ByteSize max_header_size = 16_KiB;       // 431 past it
-  ByteSize max_target_size = 8_KiB;        // 414 past it
-  ByteSize max_body_size = 1_MiB;          // 413 past it
+  // Past it new ones get 503 and are closed. Fewer where the process may not open so many files: of
+  // those a half, at most 256, are left for others, and the log says so.
+  std::uint32_t max_connections = 10'000;
+  ByteSize max_header_size = 16_KiB;  // 431 past it
+  ByteSize max_target_size = 8_KiB;   // 414 past it
+  ByteSize max_body_size = 1_MiB;     // 413 past it
+  // All bodies of requests together, from where they are read until they are answered; 503 past it.
+  ByteSize max_bodies = 512_MiB;
+  // All answers that wait for their clients to read; past it those that waited longest are cut.
+  ByteSize max_unsent = 256_MiB;
   std::chrono::milliseconds read_timeout = std::chrono::seconds{15};   // for a whole request; 408
   std::chrono::milliseconds write_timeout = std::chrono::seconds{30};  // for each write
   std::chrono::milliseconds idle_timeout = std::chrono::seconds{75};   // between requests

@@ -39,6 +39,7 @@ class ServerLimitsTest : public ServerTest {
     add(Method::kGet, "/wait", [this](Request&) { return wait(stage_); });
     add(Method::kGet, "/endless", [this](Request&) { return endless(stage_); });
     add(Method::kGet, "/large", [this](Request&) { return large(stage_); });
+    add(Method::kGet, "/other", [this](Request&) { return large(other_stage_); });
   }
 
   static asio::awaitable<Response> wait(Stage& stage) {
@@ -87,7 +88,14 @@ class ServerLimitsTest : public ServerTest {
     co_return response;
   }
 
+  static asio::awaitable<Response> count(std::atomic<int>& served) {
+    ++served;
+    std::this_thread::sleep_for(1ms);  // work that blocks the loop
+    co_return text_response(200, "");
+  }
+
   Stage stage_;
+  Stage other_stage_;
 };
 
 struct Refused {
@@ -280,6 +288,68 @@ TEST_F(ServerLimitsTest, RefusesConnectionsPastTheLimitAndRecovers) {
   int status = 503;  // until the server has seen the first one leave
   while (status == 503) status = ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n").status;
   EXPECT_EQ(status, 200);
+}
+
+TEST_F(ServerLimitsTest, RefusesBodiesThatTogetherAreMoreThanItHolds) {
+  options_.max_bodies = 128_KiB;
+  options_.max_body_size = 100_KiB;
+  const std::string head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 102400\r\n\r\n";
+  RawConnection first(start());
+  const std::string body(100 << 10, 'x');
+  ASSERT_TRUE(first.send(head + body.substr(1)));  // one byte is missing
+  RawAnswer refused = ask(head + body);
+  while (refused.status == 200) refused = ask(head + body);  // the first has not arrived yet
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.header("Retry-After"), "1");
+  EXPECT_EQ(ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").body, "hello");
+  ASSERT_TRUE(first.send("x"));
+  EXPECT_EQ(first.answer().body, body);
+  EXPECT_EQ(ask(head + body).status, 200);
+}
+
+TEST_F(ServerLimitsTest, GivesUpTheAnswerThatWaitedLongestWhenThoseThatWaitAreTooMuch) {
+  options_.max_unsent = 100_KiB;  // one chunk of 64 KiB
+  RawConnection first(start(), 4096);
+  ASSERT_TRUE(first.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"));
+  std::uint64_t before = 0;
+  do {  // until it is held back
+    before = stage_.accepted;
+    std::this_thread::sleep_for(20ms);
+  } while (before == 0 || before != stage_.accepted);
+  RawConnection second(server_->port(), 4096);
+  ASSERT_TRUE(second.send("GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  EXPECT_THAT(stage_.stream_error.get_future().get().message, testing::HasSubstr("too slowly"));
+  EXPECT_TRUE(second.receive_all().ends_with("\r\n0\r\n\r\n"));
+}
+
+TEST_F(ServerLimitsTest, OneWhoSendsManyRequestsAtOnceDoesNotKeepOthersWaiting) {
+  std::atomic<int> served{0};
+  add(Method::kGet, "/count", [&served](Request&) { return count(served); });
+  RawConnection greedy(start());
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += "GET /count HTTP/1.1\r\nHost: a\r\n\r\n";
+  ASSERT_LT(many.size(), 4096U);  // in one read
+  ASSERT_TRUE(greedy.send(many));
+  while (served == 0) std::this_thread::yield();
+  EXPECT_EQ(ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+  EXPECT_LT(served, 100);
+}
+
+TEST_F(ServerLimitsTest, AGateAnswersBeforeTheBodyIsRead) {
+  Route route;
+  route.method = Method::kPost;
+  route.pattern = "/gated";
+  route.handler = echo;
+  route.gate = [](const Request& request) -> std::optional<Response> {
+    if (request.headers.contains("Key")) return std::nullopt;
+    return problem(401, "no key");
+  };
+  ASSERT_TRUE(router_.add(std::move(route)));
+  const std::string head = "POST /gated HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n";
+  const RawAnswer refused = ask(head + "\r\n");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(refused.header("Connection"), "close");
+  EXPECT_EQ(ask(head + "Key: 1\r\n\r\nhello").body, "hello");
 }
 
 TEST_F(ServerLimitsTest, StoppingClosesIdleConnectionsAndLetsRequestsEnd) {

@@ -56,7 +56,10 @@ Session::Session(Worker& worker, Stream::Socket socket, std::shared_ptr<Stream::
   worker_.add(*this);
 }
 
-Session::~Session() { worker_.remove(*this); }
+Session::~Session() {
+  let_go_of_body();
+  worker_.remove(*this);
+}
 
 void Session::on_deadline() {
   timed_out_ = true;
@@ -101,6 +104,7 @@ asio::awaitable<void> Session::run() {
       more = false;
       if (understood) {
         more = co_await serve();
+        if (more && !input_.empty()) co_await let_others_go_first();
       } else if (failure_) {
         co_await respond();
       }
@@ -129,12 +133,25 @@ asio::awaitable<void> Session::say_goodbye() {
   co_await stream_.say_goodbye();  // a client that is gone needs none
 }
 
+// A client that sends many requests at once is answered one at a time, between the others.
+asio::awaitable<void> Session::let_others_go_first() {
+  co_await asio::post(worker_.context(), asio::use_awaitable);
+}
+
 asio::awaitable<bool> Session::serve() {
   phase_ = Phase::kServing;
   const ServerOptions& options = worker_.state().options;
   std::uint64_t limit = options.max_body_size.bytes;
   if (route_ != nullptr && route_->max_body != 0) limit = route_->max_body;
   const bool has_body = framing_.chunked || framing_.content_length.value_or(0) > 0;
+  if (route_ != nullptr && route_->gate) {
+    if (auto refusal = route_->gate(request_)) {
+      response_ = std::move(*refusal);
+      linger_ = close_ = has_body;
+      disarm();
+      co_return co_await respond();
+    }
+  }
   if (has_body && route_ == nullptr) {
     linger_ = close_ = true;  // not worth reading
   } else if (has_body) {
@@ -388,23 +405,38 @@ bool Session::advance(std::size_t size) {
 }
 
 asio::awaitable<bool> Session::send() {
+  unsent_ = std::max<std::uint64_t>(response_.body.size(), asio::buffer_size(output_));
   const Sent sent = send_now();
   if (sent != Sent::kBlocked) co_return sent == Sent::kAll;
   co_return co_await send_rest();
 }
 
 asio::awaitable<bool> Session::send_rest() {
+  given_up_ = false;
+  worker_.begin_unsent(*this);
+  const bool sent = co_await send_as_it_is_read();
+  worker_.end_unsent(*this);
+  co_return sent;
+}
+
+void Session::give_up_answer() {
+  given_up_ = true;
+  stream_.cancel();
+}
+
+asio::awaitable<bool> Session::send_as_it_is_read() {
   bool complete = false;
   while (!complete) {
     arm(worker_.state().options.write_timeout);
     const auto [error, size] = co_await stream_.write_some(output_);
     complete = advance(size);
-    if (error) {
-      error_ = cut_         ? "the server stopped"
-               : timed_out_ ? "the client reads too slowly"
-                            : "the client is gone";
+    if (error || (given_up_ && !complete)) {
+      error_ = cut_                      ? "the server stopped"
+               : timed_out_ || given_up_ ? "the client reads too slowly"
+                                         : "the client is gone";
       co_return false;
     }
+    worker_.note_progress(*this);
   }
   disarm();
   co_return true;

@@ -45,7 +45,13 @@ class Session final : public DeadlineWheel::Entry,
   Welcome welcome() const { return welcome_; }
   boost::asio::cancellation_signal& cancellation() { return cancellation_; }
 
+  // Its answer waits for the client to read, and others need the memory: ends it.
+  void give_up_answer();
+  // Bytes of what is being sent, with those that were sent already: they are kept as long.
+  std::uint64_t unsent() const { return unsent_; }
+
   boost::intrusive::list_member_hook<> worker_hook;  // the worker's
+  boost::intrusive::list_member_hook<> unsent_hook;  // the worker's, while the answer waits
 
  private:
   class StreamWriter;
@@ -71,6 +77,8 @@ class Session final : public DeadlineWheel::Entry,
   boost::asio::awaitable<bool> read_sized_body(std::size_t length);
   boost::asio::awaitable<bool> read_chunked_body(std::uint64_t limit);
   boost::asio::awaitable<bool> read_more();
+  bool hold_body(std::uint64_t size);
+  void let_go_of_body();
   bool skip_blank_lines();
   void on_read_error();
   bool understand_head();
@@ -81,6 +89,7 @@ class Session final : public DeadlineWheel::Entry,
 
   // Answering. Each returns whether the connection is good for another request.
   boost::asio::awaitable<bool> serve();
+  boost::asio::awaitable<void> let_others_go_first();
   boost::asio::awaitable<void> handle();
   boost::asio::awaitable<bool> respond();
   boost::asio::awaitable<bool> stream_body();
@@ -91,6 +100,7 @@ class Session final : public DeadlineWheel::Entry,
   // Writing. False: failed, and error_ says how.
   Sent send_now();
   boost::asio::awaitable<bool> send_rest();
+  boost::asio::awaitable<bool> send_as_it_is_read();
   boost::asio::awaitable<bool> send();
   bool advance(std::size_t size);
   boost::asio::awaitable<void> linger();
@@ -122,6 +132,7 @@ class Session final : public DeadlineWheel::Entry,
   const Route* route_ = nullptr;
   std::string allow_;
   std::chrono::steady_clock::time_point started_;
+  std::uint64_t held_ = 0;  // bytes of the body that the worker counts
 
   // Of its answer.
   Response response_;
@@ -130,6 +141,8 @@ class Session final : public DeadlineWheel::Entry,
   std::string head_;
   Output output_;
   std::uint64_t bytes_sent_ = 0;
+  std::uint64_t unsent_ = 0;
+  bool given_up_ = false;
   std::string_view error_;        // why the answer is incomplete
   std::function<void()> notify_;  // who wants to know that the answer is interrupted
   bool client_left_ = false;

@@ -57,6 +57,7 @@ asio::awaitable<bool> Session::read_head() {
   const ServerOptions& options = worker_.state().options;
   failure_.reset();
   request_ = Request{};
+  let_go_of_body();
   line_ = RequestLine{};
   framing_ = Framing{};
   raw_target_.clear();
@@ -171,6 +172,21 @@ asio::awaitable<bool> Session::read_body(std::uint64_t limit) {
   co_return whole;
 }
 
+// Whether a body of this size may be in memory beside those of all other connections.
+bool Session::hold_body(std::uint64_t size) {
+  if (size <= held_) return true;
+  const std::uint64_t more = std::max(size - held_, std::uint64_t{kFirstBodyPart});
+  if (!worker_.hold_body(more)) {
+    return refuse(503, "the bodies of other requests fill the memory that there is for them");
+  }
+  held_ += more;
+  return true;
+}
+
+void Session::let_go_of_body() {
+  if (held_ > 0) worker_.let_go_of_body(std::exchange(held_, 0));
+}
+
 asio::awaitable<bool> Session::read_sized_body(std::size_t length) {
   std::string& body = request_.body;
   const std::size_t held = std::min(length, input_.size());
@@ -179,7 +195,9 @@ asio::awaitable<bool> Session::read_sized_body(std::size_t length) {
   std::size_t filled = held;
   while (filled < length) {
     if (filled == body.size()) {
-      body.resize(std::min(length, std::max(kFirstBodyPart, filled * 2)));
+      const std::size_t larger = std::min(length, std::max(kFirstBodyPart, filled * 2));
+      if (!hold_body(larger)) co_return false;
+      body.resize(larger);
     }
     if (timed_out_ || cut_) co_return false;
     const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
@@ -196,6 +214,7 @@ asio::awaitable<bool> Session::read_chunked_body(std::uint64_t limit) {
     std::size_t consumed = 0;
     const ChunkDecoder::State state = decoder.decode(input_.view(), request_.body, consumed);
     input_.consume(consumed);
+    if (!hold_body(request_.body.size())) co_return false;
     switch (state) {
       case ChunkDecoder::State::kComplete:
         co_return true;

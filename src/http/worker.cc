@@ -8,6 +8,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <limits>
 #include <random>
 #include <utility>
 #include <vector>
@@ -21,9 +22,10 @@ namespace {
 
 namespace asio = boost::asio;
 
-// Past this many connections that are being told 503, further ones are closed without a word.
-constexpr std::uint32_t kMaxRefused = 256;
 constexpr std::chrono::milliseconds kAcceptPause{50};
+// Connections that are taken in one turn of the loop: with one, many busy connections would keep
+// new ones waiting for as many turns as there are before them.
+constexpr int kAcceptedAtOnce = 64;
 
 // An eighth of the shortest time-out, so that none is off by more; between 5 and 250 ms.
 std::chrono::nanoseconds tick_length(const ServerOptions& options) {
@@ -48,6 +50,13 @@ void log_accept_error(std::string_view server, const boost::system::error_code& 
   static observability::LogLimiter limiter;
   limiter.log(observability::LogLevel::kError, "cannot accept connections",
               {{"server", server}, {"error", error.message()}});
+}
+
+void log_given_up(std::string_view server, std::uint64_t room) {
+  static observability::LogLimiter limiter;
+  limiter.log(observability::LogLevel::kWarn,
+              "answers that clients do not read fill their room: the slowest is given up",
+              {{"server", server}, {"room_bytes", room}});
 }
 
 }  // namespace
@@ -110,6 +119,7 @@ asio::awaitable<void> Worker::accept_loop() {
     auto [error, socket] = co_await acceptor_.async_accept(kAsTuple);
     if (!error) {
       admit(std::move(socket));
+      admit_waiting(kAcceptedAtOnce);
     } else if (acceptor_.is_open() && error != asio::error::connection_aborted) {
       log_accept_error(state_.options.name, error);  // out of file descriptors or memory
       pause.expires_after(kAcceptPause);
@@ -122,20 +132,25 @@ asio::awaitable<void> Worker::accept_loop() {
 void Worker::accept_backlog() {
   boost::system::error_code error;
   acceptor_.cancel(error);
+  admit_waiting(std::numeric_limits<int>::max());
+  acceptor_.close(error);
+}
+
+void Worker::admit_waiting(int most) {
+  boost::system::error_code error;
   acceptor_.non_blocking(true, error);
-  while (!error) {
+  for (int i = 0; i < most && !error; ++i) {
     Socket socket(context_);
     acceptor_.accept(socket, error);
     if (!error) admit(std::move(socket));
   }
-  acceptor_.close(error);
 }
 
 void Worker::admit(Socket socket) {
   auto welcome = Session::Welcome::kServe;
-  if (state_.connections.fetch_add(1) >= state_.options.max_connections) {
+  if (state_.connections.fetch_add(1) >= state_.max_connections) {
     state_.connections.fetch_sub(1);
-    if (state_.refused.fetch_add(1) >= kMaxRefused) {
+    if (state_.refused.fetch_add(1) >= state_.max_refused) {
       state_.refused.fetch_sub(1);
       return;
     }
@@ -162,6 +177,7 @@ void Worker::add(Session& session) {
 }
 
 void Worker::remove(Session& session) {
+  end_unsent(session);  // of a coroutine that was destroyed where it waited
   sessions_.erase(sessions_.iterator_to(session));
   if (state_.open_connections != nullptr) state_.open_connections->Decrement();
   auto& count = session.welcome() == Session::Welcome::kServe ? state_.connections : state_.refused;
@@ -169,6 +185,36 @@ void Worker::remove(Session& session) {
   if (!draining()) return;
   const std::lock_guard lock(state_.mutex);
   state_.session_ended.notify_all();
+}
+
+bool Worker::hold_body(std::uint64_t size) {
+  if (state_.bodies.fetch_add(size) + size <= state_.options.max_bodies.bytes) return true;
+  state_.bodies.fetch_sub(size);
+  return false;
+}
+
+void Worker::let_go_of_body(std::uint64_t size) { state_.bodies.fetch_sub(size); }
+
+void Worker::begin_unsent(Session& session) {
+  unsent_.push_back(session);
+  unsent_bytes_ += session.unsent();
+  while (unsent_bytes_ > state_.max_unsent && &unsent_.front() != &session) {
+    Session& slowest = unsent_.front();
+    end_unsent(slowest);
+    slowest.give_up_answer();
+    log_given_up(state_.options.name, state_.max_unsent);
+  }
+}
+
+void Worker::note_progress(Session& session) {
+  if (!session.unsent_hook.is_linked()) return;
+  unsent_.splice(unsent_.end(), unsent_, unsent_.iterator_to(session));
+}
+
+void Worker::end_unsent(Session& session) {
+  if (!session.unsent_hook.is_linked()) return;
+  unsent_.erase(unsent_.iterator_to(session));
+  unsent_bytes_ -= session.unsent();
 }
 
 asio::awaitable<void> Worker::tick_loop() {

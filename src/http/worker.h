@@ -37,6 +37,10 @@ struct ServerState {
   prometheus::Gauge* open_connections = nullptr;
   std::atomic<std::uint32_t> connections{0};  // sessions, refused ones not counted
   std::atomic<std::uint32_t> refused{0};      // sessions that only say 503
+  std::atomic<std::uint64_t> bodies{0};       // bytes of the requests' bodies in memory
+  std::uint32_t max_connections = 0;          // as many as files may be open
+  std::uint32_t max_refused = 0;              // past it further ones are closed without a word
+  std::uint64_t max_unsent = 0;               // bytes of each worker
   std::atomic<bool> draining{false};
   std::mutex mutex;
   std::condition_variable session_ended;  // notified while draining
@@ -68,15 +72,26 @@ class Worker {
   std::string make_request_id();
   void add(Session& session);
   void remove(Session& session);
+  // Counts a request's body in; false, and not counted, when the bodies of all fill their room.
+  bool hold_body(std::uint64_t size);
+  void let_go_of_body(std::uint64_t size);
+  // An answer waits for its client, which then reads some of it. When those that wait fill their
+  // room, the ones without progress for longest are given up.
+  void begin_unsent(Session& session);
+  void note_progress(Session& session);
+  void end_unsent(Session& session);
 
  private:
   using Socket = Stream::Socket;
   using SessionHook = boost::intrusive::member_hook<Session, boost::intrusive::list_member_hook<>,
                                                     &Session::worker_hook>;
+  using UnsentHook = boost::intrusive::member_hook<Session, boost::intrusive::list_member_hook<>,
+                                                   &Session::unsent_hook>;
 
   boost::asio::awaitable<void> accept_loop();
   boost::asio::awaitable<void> tick_loop();
   void accept_backlog();
+  void admit_waiting(int most);
   void admit(Socket socket);
   void refresh_date();
   void run();
@@ -86,6 +101,9 @@ class Worker {
   DeadlineWheel wheel_;
   boost::intrusive::list<Session, SessionHook, boost::intrusive::constant_time_size<false>>
       sessions_;
+  // Those whose answers wait, the one without progress for longest first.
+  boost::intrusive::list<Session, UnsentHook, boost::intrusive::constant_time_size<false>> unsent_;
+  std::uint64_t unsent_bytes_ = 0;
   std::string date_;
   std::uint64_t next_id_;
   std::thread thread_;
