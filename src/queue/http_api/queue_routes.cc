@@ -261,11 +261,13 @@ bool is_authorized(const Api& api, const http::Request& request) {
   return http::same_secret(given, api.options.token());
 }
 
-Answer refuse_stranger() {
-  co_return with_header(http::problem(401,
-                                      "Authorization: Bearer with the service's token is "
-                                      "needed"),
-                        "WWW-Authenticate", "Bearer");
+// Before the body is read: what a stranger sends costs no memory.
+std::optional<http::Response> refuse_stranger(const Api& api, const http::Request& request) {
+  if (is_authorized(api, request)) return std::nullopt;
+  return with_header(http::problem(401,
+                                   "Authorization: Bearer with the service's token is "
+                                   "needed"),
+                     "WWW-Authenticate", "Bearer");
 }
 
 using ApiHandler = Answer (*)(Api&, http::Request&);
@@ -305,8 +307,9 @@ Result<void> add_queue_routes(http::Router& router, QueueApiOptions options, Mes
     route.method = row.method;
     route.pattern = std::string("/api/v1/queue/") + row.path;
     route.handler = [api, handler = row.handler](http::Request& request) {
-      return is_authorized(*api, request) ? handler(*api, request) : refuse_stranger();
+      return handler(*api, request);
     };
+    route.gate = [api](const http::Request& request) { return refuse_stranger(*api, request); };
     const bool publishes = row.handler == &publish;
     route.max_body = (publishes ? api->options.max_publish_body : kMaxOtherBody).bytes;
     route.doc.id = row.id;

@@ -188,6 +188,13 @@ TEST_F(QueueRoutesTest, LetsNobodyInWithoutTheToken) {
   EXPECT_EQ(status("Authorization: Bearer secret\r\n"), 401);
 }
 
+TEST_F(QueueRoutesTest, ReadsNoBodyOfSomebodyWithoutTheToken) {
+  api_options_.token = [] { return std::string("secret"); };
+  http::RawConnection stranger(port());
+  ASSERT_TRUE(stranger.send(request("POST", "publish", {}, "Content-Length: 60000000\r\n")));
+  EXPECT_EQ(stranger.answer().status, 401);
+}
+
 // --- settling
 
 TEST_F(QueueRoutesTest, AnUnknownReceiptIsAResultAndNotAFailure) {
