@@ -9,17 +9,16 @@
   stream     1,000 readers of the live tail: how late samples reach them
 
 Rounds run in turn; prints each, then medians and ratios. Needs a release build, wrk, nginx and
-prometheus (scripts/install-dependencies.sh --bench).
+prometheus (scripts/install-dependencies.sh --bench); without one of the latter two it is not
+measured, and named.
 """
 
-import argparse
 import datetime
 import json
 import os
 import re
 import selectors
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path.insert(0, str(ROOT / "bench"))
+from measure import Figures, argument_parser, version_of  # noqa: E402
 from pipeline import Pipeline, free_port, run  # noqa: E402
 
 METRICS = ["DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_POWER_USAGE",
@@ -168,48 +169,61 @@ def stream(url, readers, lasts):
     return late, len(heard)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
-    arguments = parser.parse_args()
+def start_peers(figures, folder, csv, bodies, processes):
+    """The addresses of the peers that there are."""
+    bases = {}
+    if figures.have("Prometheus", "prometheus", "promtool"):
+        process, bases["prometheus"] = prometheus(folder, csv)
+        processes.append(process)
+        figures.peers["Prometheus"] = version_of("prometheus", "--version")
+    if figures.have("nginx", "nginx"):
+        process, bases["nginx"] = nginx(folder, bodies)
+        processes.append(process)
+        figures.peers["nginx"] = version_of("nginx", "-v")
+    return bases
+
+
+def note(figures, name, rate, p50, p99):
+    figures.note(name, rate, "requests/s")
+    figures.note(f"{name}: p50", p50, "s")
+    figures.note(f"{name}: p99", p99, "s")
+
+
+def beside_peers(figures, folder, duration):
+    """The questions to 247 GPUs with two hours of history, and to the peers."""
     now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     # Prometheus keeps what is older than its newest two hours in blocks.
     begin = now - datetime.timedelta(hours=5)
     text = "%Y-%m-%dT%H:%M:%SZ"
     start, end = ((begin + datetime.timedelta(hours=h)).strftime(text) for h in (0.5, 1.5))
+    csv = folder / "fleet.csv"
+    made = run("simulate", "--gpus", 247, "--hosts", 31, "--duration", "2h", "--start",
+               begin.strftime(text), "--events", "false", "--out", csv)
+    assert made.returncode == 0, made.stderr
     processes = []
-    with tempfile.TemporaryDirectory(prefix="gpu-telemetry-bench-") as name:
-        folder = Path(name)
-        csv = folder / "fleet.csv"
-        made = run("simulate", "--gpus", 247, "--hosts", 31, "--duration", "2h", "--start",
-                   begin.strftime(text), "--events", "false", "--out", csv)
-        assert made.returncode == 0, made.stderr
-        ours = Pipeline(folder / "store", CSV_PATH=csv, LOOP_MODE="false", TIMESTAMP_MODE="source",
-                        STREAM_INTERVAL="0", STREAMER_BATCH_SIZE=1000, LOG_LEVEL="info")
+    with Pipeline(folder / "store", CSV_PATH=csv, LOOP_MODE="false", TIMESTAMP_MODE="source",
+                  STREAM_INTERVAL="0", STREAMER_BATCH_SIZE=1000, LOG_LEVEL="info") as ours:
         try:
             ours.wait_until_stored()
-            uuids = [gpu["uuid"] for gpu in ours.gpus()]
-            asked = questions(start, end, uuids)
+            asked = questions(start, end, [gpu["uuid"] for gpu in ours.gpus()])
             bodies = {"series": wait_for(ours.url + asked["one GPU, series shape"][1][0]),
                       "spec": wait_for(ours.url + asked["one GPU, the spec's shape"][1][0])}
-            process, peer = prometheus(folder, csv)
-            processes.append(process)
-            process, fixed = nginx(folder, bodies)
-            processes.append(process)
+            bases = {"ours": ours.url, **start_peers(figures, folder, csv, bodies, processes)}
             points = sum(len(each["values"]) for each in json.loads(bodies["series"])["series"])
-            theirs = json.loads(wait_for(peer + asked["one GPU, Prometheus"][1][0]))["data"]["result"]
-            print(f"points of one GPU: ours {points}, Prometheus {sum(len(s['values']) for s in theirs)}")
+            print(f"points of one GPU: ours {points}")
+            if "prometheus" in bases:
+                theirs = json.loads(wait_for(bases["prometheus"] + asked["one GPU, Prometheus"][1][0]))
+                print("points of one GPU: Prometheus "
+                      f"{sum(len(s['values']) for s in theirs['data']['result'])}")
             print(f"answer in bytes: series {len(bodies['series']):,}, spec {len(bodies['spec']):,}")
             asked["nginx, bytes of the series shape"] = ("nginx", ["/series"])
             asked["nginx, bytes of the spec's shape"] = ("nginx", ["/spec"])
-            bases = {"ours": ours.url, "prometheus": peer, "nginx": fixed}
-            rounds = {name: [] for name in asked}
-            for number in range(arguments.runs):
+            for number in range(figures.runs):
                 for name, (who, paths) in asked.items():
-                    rounds[name].append(load(bases[who], paths, folder, arguments.seconds))
-                    rate, p50, p99 = rounds[name][-1]
+                    if who not in bases:
+                        continue
+                    rate, p50, p99 = load(bases[who], paths, folder, duration)
+                    note(figures, name, rate, p50, p99)
                     print(f"round {number + 1}  {name:34} {rate:10.0f} /s  p50 {p50 * 1e3:8.2f} ms  "
                           f"p99 {p99 * 1e3:8.2f} ms", flush=True)
             ours.stop()
@@ -217,32 +231,63 @@ def main():
             for process in processes:
                 process.terminate()
                 process.wait()
-        with Pipeline(folder / "large", SOURCE="simulator", SIMULATOR_GPUS=10_000,
-                      SIMULATOR_HOSTS=1250) as large:
-            while len(large.get("/api/v1/gpus?limit=1")["gpus"]) == 0 or \
-                    large.get("/api/v1/gpus?limit=1")["total"] < 10_000:
-                time.sleep(0.2)  # the pace of asking
-            rounds["10,000 GPUs"] = [load(large.url, ["/api/v1/gpus"], folder, arguments.seconds, 4)
-                                     for _ in range(arguments.runs)]
-            large.stop()
-        with Pipeline(folder / "live", SOURCE="simulator", SIMULATOR_GPUS=8, SIMULATOR_HOSTS=1,
-                      SIMULATOR_INTERVAL="1s") as live:
-            late, heard = stream(live.url, 1000, 15)
-            live.stop()
-    print("\nmedians")
-    medians = {name: [statistics.median(values) for values in zip(*runs)]
-               for name, runs in rounds.items()}
-    for name, (rate, p50, p99) in medians.items():
-        print(f"  {name:34} {rate:10.0f} /s  p50 {p50 * 1e3:8.2f} ms  p99 {p99 * 1e3:8.2f} ms")
-    ratio = lambda a, b: medians[a][0] / medians[b][0]
-    print(f"  series shape : Prometheus      {ratio('one GPU, series shape', 'one GPU, Prometheus'):.1f}")
-    print(f"  spec's shape : Prometheus      {ratio('one GPU, the spec' + chr(39) + 's shape', 'one GPU, Prometheus'):.1f}")
-    print(f"  fleet : Prometheus             {ratio('fleet average by host', 'fleet average, Prometheus'):.1f}")
-    print(f"  series shape : nginx           {ratio('one GPU, series shape', 'nginx, bytes of the series shape'):.2f}")
+
+
+def large_list(figures, folder, duration):
+    with Pipeline(folder / "large", SOURCE="simulator", SIMULATOR_GPUS=10_000,
+                  SIMULATOR_HOSTS=1250) as large:
+        while len(large.get("/api/v1/gpus?limit=1")["gpus"]) == 0 or \
+                large.get("/api/v1/gpus?limit=1")["total"] < 10_000:
+            time.sleep(0.2)  # the pace of asking
+        for _ in range(figures.runs):
+            note(figures, "10,000 GPUs", *load(large.url, ["/api/v1/gpus"], folder, duration, 4))
+        large.stop()
+
+
+def live_tail(figures, folder, lasts):
+    with Pipeline(folder / "live", SOURCE="simulator", SIMULATOR_GPUS=8, SIMULATOR_HOSTS=1,
+                  SIMULATOR_INTERVAL="1s") as live:
+        late, heard = stream(live.url, 1000, lasts)
+        live.stop()
     late.sort()
     if late:
-        print(f"  live tail, {heard} of 1,000 readers heard {len(late):,} samples: late by "
-              f"{late[len(late) // 2]:.2f} s (median), {late[int(len(late) * 0.99)]:.2f} s (p99)")
+        figures.note("live tail: readers that heard", heard, "readers")
+        figures.note("live tail: p50", late[len(late) // 2], "s")
+        figures.note("live tail: p99", late[int(len(late) * 0.99)], "s")
+        print(f"\nlive tail, {heard} of 1,000 readers heard {len(late):,} samples")
+
+
+def print_medians(figures):
+    print("\nmedians")
+    for name in [name for name in figures.values if f"{name}: p50" in figures.values]:
+        print(f"  {name:34} {figures.median(name):10.0f} /s  p50 "
+              f"{figures.median(f'{name}: p50') * 1e3:8.2f} ms  p99 "
+              f"{figures.median(f'{name}: p99') * 1e3:8.2f} ms")
+    for ours, theirs in (("one GPU, series shape", "one GPU, Prometheus"),
+                         ("one GPU, the spec's shape", "one GPU, Prometheus"),
+                         ("fleet average by host", "fleet average, Prometheus"),
+                         ("one GPU, series shape", "nginx, bytes of the series shape")):
+        ratio = figures.ratio(ours, theirs)
+        if ratio is not None:
+            print(f"  {ours} : {theirs:34} {ratio:.2f}")
+    if figures.median("live tail: p50") is not None:
+        print(f"  live tail: late by {figures.median('live tail: p50'):.2f} s (median), "
+              f"{figures.median('live tail: p99'):.2f} s (p99)")
+
+
+def main():
+    parser = argument_parser(__doc__, runs=3)
+    parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
+    arguments = parser.parse_args()
+    figures = Figures("api", arguments.runs)
+    with tempfile.TemporaryDirectory(prefix="gpu-telemetry-bench-") as name:
+        folder = Path(name)
+        if figures.have("the API", "wrk"):
+            beside_peers(figures, folder, arguments.seconds)
+            large_list(figures, folder, arguments.seconds)
+        live_tail(figures, folder, max(8, 5 * arguments.seconds))
+    print_medians(figures)
+    figures.write(arguments.json)
 
 
 if __name__ == "__main__":

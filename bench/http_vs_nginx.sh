@@ -4,6 +4,7 @@
 # of each server per request, which a busy machine disturbs less. Prints each round, the medians and
 # the ratio of requests. Needs wrk, nginx and a release build.
 #   bench/http_vs_nginx.sh [ROUNDS [SECONDS [CONNECTIONS [BODY_BYTES [THREADS]]]]]
+# JSON=FILE writes the medians there as well, as the other benchmarks' --json does.
 set -eu
 rounds=${1:-5} seconds=${2:-3} connections=${3:-32} bytes=${4:-1024} threads=${5:-$(nproc)}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -63,3 +64,18 @@ nginx=$(median "$directory/nginx" 1)
 echo "$connections connections, $bytes bytes, $threads threads, medians of $rounds rounds of ${seconds}s:"
 echo "ours $ours/s at $(median "$directory/ours" 2) us, nginx $nginx/s at $(median "$directory/nginx" 2) us," \
   "ratio $(awk "BEGIN {printf \"%.2f\", $ours / $nginx}")"
+if [ -n "${JSON:-}" ]; then
+  figure() { # NAME UNIT VALUE
+    printf '  "%s": {"unit": "%s", "median": %s}' "$1" "$2" "$3"
+  }
+  {
+    printf '{\n "bench": "http", "date": "%s", "runs": %s, "missing": [],\n' \
+      "$(date -u +%Y-%m-%dT%H:%M:%S+00:00)" "$rounds"
+    printf ' "peers": {"nginx": "%s"},\n "figures": {\n' "$(nginx -v 2>&1 | sed 's|.*/||')"
+    figure ours requests/s "$ours" && echo ,
+    figure nginx requests/s "$nginx" && echo ,
+    figure "ours: CPU" s "$(median "$directory/ours" 2)e-6" && echo ,
+    figure "nginx: CPU" s "$(median "$directory/nginx" 2)e-6"
+    printf '\n }\n}\n'
+  } >"$JSON"
+fi

@@ -8,14 +8,11 @@ Makes (once) a file of 1,049,750 rows in dcgm-exporter's CSV form: 247 GPUs on 3
   ingest   the file to durable and queryable, all cores
   size     bytes on disk for each sample
 
-Prints medians and ratios. The peers come from PyPI into a virtual environment of their own.
+Prints medians and ratios. The peers come from PyPI into a virtual environment of their own; one that
+cannot be installed is not measured, and named.
 """
 
-import argparse
-import json
 import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path.insert(0, str(ROOT / "bench"))
+from measure import Figures, argument_parser, bytes_below  # noqa: E402
 from pipeline import Pipeline, PROGRAM, run  # noqa: E402
 
 ROWS = 1_049_750
@@ -86,13 +85,37 @@ print(took, int(str(size).strip()), int(str(rows).strip()))
 }
 
 
-def peers_python(folder):
+# Each package, and what says the version of what is in it.
+PACKAGES = {
+    "DuckDB": ("duckdb", "duckdb.__version__"),
+    "ClickHouse": ("chdb", "str(chdb.query('select version()')).strip().strip('\"')"),
+    "polars": ("polars", "polars.__version__"),
+}
+
+
+def look_for_peers(figures, folder):
+    """The interpreter that has the peers, and those of PEERS that it has."""
     python = folder / "venv/bin/python"
-    if not python.exists():
-        print("installing duckdb, chdb and polars from PyPI ...", flush=True)
-        venv.create(folder / "venv", with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "duckdb", "chdb", "polars"], check=True)
-    return python
+    try:
+        if not python.exists():
+            venv.create(folder / "venv", with_pip=True)
+        for package, _ in PACKAGES.values():
+            if subprocess.run([python, "-c", f"import {package}"], capture_output=True).returncode != 0:
+                print(f"installing {package} from PyPI ...", flush=True)
+                subprocess.run([python, "-m", "pip", "install", "-q", package], capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        figures.miss(", ".join(PACKAGES), f"no virtual environment: {error}")
+        return python, []
+    there = set()
+    for name, (package, version) in PACKAGES.items():
+        version = subprocess.run([python, "-c", f"import {package}; print({version})"],
+                                 capture_output=True, text=True)
+        if version.returncode != 0:
+            figures.miss(name, f"{package} cannot be installed from PyPI")
+            continue
+        figures.peers[name] = version.stdout.strip()
+        there.add(name.lower())
+    return python, [peer for peer in PEERS if peer.split()[0] in there]
 
 
 def dataset(folder):
@@ -110,24 +133,27 @@ def run_peer(python, name, path):
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         done = subprocess.run([python, "-c", PEERS[name], path, folder], check=True, text=True,
                               capture_output=True)
-        seconds, size, rows = done.stdout.split()
+        # DuckDB may draw a progress bar before it.
+        seconds, size, rows = done.stdout.split()[-3:]
         assert int(rows) == ROWS, (name, rows)
         return float(seconds), int(size)
 
 
-def run_all_in_one(path, engine):
-    """From the file's first byte to everything durable and queryable, then what it takes on disk."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        store = Path(folder) / "store"
-        with Pipeline(store, CSV_PATH=path, LOOP_MODE="false", TIMESTAMP_MODE="source",
-                      STREAM_INTERVAL="0", STREAMER_BATCH_SIZE="1000", QUEUE_ENGINE=engine) as pipeline:
-            ready = pipeline.wait_for_line("ready")
-            stored = pipeline.wait_until_stored()
-            samples = pipeline.metric("gpu_telemetry_samples_stored_total")
-            peak = pipeline.metric("process_resident_memory_bytes")
-            pipeline.stop()
-        seconds = log_seconds(stored) - log_seconds(ready)
-        return seconds, samples, peak
+class Ingest:
+    """What became of one run from a file's first byte to everything durable and queryable."""
+
+    def __init__(self, path, engine):
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            store = Path(folder) / "store"
+            with Pipeline(store, CSV_PATH=path, LOOP_MODE="false", TIMESTAMP_MODE="source",
+                          STREAM_INTERVAL="0", STREAMER_BATCH_SIZE="1000", QUEUE_ENGINE=engine) as pipeline:
+                ready = pipeline.wait_for_line("ready")
+                stored = pipeline.wait_until_stored()
+                self.samples = pipeline.metric("gpu_telemetry_samples_stored_total")
+                self.resident_bytes = pipeline.metric("process_resident_memory_bytes")
+                pipeline.stop()
+            self.bytes_on_disk = bytes_below(store)
+        self.seconds = log_seconds(stored) - log_seconds(ready)
 
 
 def log_seconds(line):
@@ -146,10 +172,28 @@ def start_up(folder):
     return took
 
 
+def print_medians(figures, size):
+    print(f"\n{'':28}{'median':>10}{'min':>10}{'max':>10}{'M rows/s':>10}{'GB/s':>8}{'B/sample':>10}")
+    for name, taken in figures.values.items():
+        if figures.units[name] != "s":
+            continue
+        middle = figures.median(name)
+        line = f"{name:28}{middle:10.3f}{min(taken):10.3f}{max(taken):10.3f}"
+        if name != "start to ready":
+            line += f"{ROWS / middle / 1e6:10.2f}{size / middle / 1e9:8.2f}"
+        disk = figures.median(f"{name}: disk")
+        if disk is not None:
+            line += f"{disk:10.2f}"
+        print(line)
+    print(f"\nresident memory after an ingest: {figures.median('resident after an ingest'):.0f} MB")
+    for name in ("duckdb ingest", "clickhouse ingest"):
+        ratio = figures.ratio(name, "all-in-one (durable)")
+        if ratio is not None:
+            print(f"all-in-one (durable) is {ratio:.1f} times as fast as {name}")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
+    parser = argument_parser(__doc__, runs=5)
     parser.add_argument("--folder", type=Path, default=ROOT / "build/bench")
     parser.add_argument("--file", type=Path, help="another CSV file of 1,049,750 rows")
     parser.add_argument("--no-peers", action="store_true")
@@ -158,44 +202,27 @@ def main():
     path = arguments.file or dataset(arguments.folder)
     size = path.stat().st_size
     print(f"{path}: {ROWS:,} rows, {size / 1e6:.0f} MB; {os.cpu_count()} cores; {PROGRAM}\n")
-
-    times = {}
-    sizes = {}
-    memory = []
+    figures = Figures("pipeline", arguments.runs)
 
     def note(name, seconds, bytes_on_disk=0):
-        times.setdefault(name, []).append(seconds)
+        figures.note(name, seconds, "s")
+        figures.note(f"{name}: rate", ROWS / seconds, "rows/s")
         if bytes_on_disk:
-            sizes[name] = bytes_on_disk
+            figures.note(f"{name}: disk", bytes_on_disk / ROWS, "bytes/sample")
         print(f"  {name:26} {seconds:8.3f} s {ROWS / seconds / 1e6:8.2f} M rows/s", flush=True)
 
-    python = None if arguments.no_peers else peers_python(arguments.folder)
+    python, peers = (None, []) if arguments.no_peers else look_for_peers(figures, arguments.folder)
     for number in range(arguments.runs):
         print(f"run {number + 1} of {arguments.runs}")
         for engine in ("durable", "memory"):
-            seconds, samples, peak = run_all_in_one(path, engine)
-            memory.append(peak)
-            note(f"all-in-one ({engine})", seconds)
-        if python:
-            for name in PEERS:
-                note(name, *run_peer(python, name, path))
-        note_start = start_up(arguments.folder)
-        times.setdefault("start to ready", []).append(note_start)
-
-    print(f"\n{'':28}{'median':>10}{'min':>10}{'max':>10}{'M rows/s':>10}{'GB/s':>8}{'B/sample':>10}")
-    for name, taken in times.items():
-        middle = statistics.median(taken)
-        line = f"{name:28}{middle:10.3f}{min(taken):10.3f}{max(taken):10.3f}"
-        if name != "start to ready":
-            line += f"{ROWS / middle / 1e6:10.2f}{size / middle / 1e9:8.2f}"
-        if name in sizes:
-            line += f"{sizes[name] / ROWS:10.2f}"
-        print(line)
-    print(f"\npeak of resident memory after an ingest: {max(memory) / 1e6:.0f} MB")
-    ours = statistics.median(times["all-in-one (durable)"])
-    for name in ("duckdb ingest", "clickhouse ingest"):
-        if name in times:
-            print(f"all-in-one (durable) is {statistics.median(times[name]) / ours:.1f} times as fast as {name}")
+            ingest = Ingest(path, engine)
+            note(f"all-in-one ({engine})", ingest.seconds)
+            figures.note("resident after an ingest", ingest.resident_bytes / 1e6, "MB")
+        for name in peers:
+            note(name, *run_peer(python, name, path))
+        figures.note("start to ready", start_up(arguments.folder), "s")
+    print_medians(figures, size)
+    figures.write(arguments.json)
     return 0
 
 

@@ -11,86 +11,29 @@
 Rounds run in turn, so that a noisy machine is noisy to all of them. Prints each round, then medians,
 ratios, and CPU and memory of each process. NATS 2.9 syncs its files every two minutes and Redis runs
 with appendfsync always; the durable engine syncs before each answer. Needs a release build, and
-nginx, wrk, nats-server with libnats-dev, redis-server (scripts/install-dependencies.sh --bench).
+nginx, wrk, nats-server with libnats-dev, redis-server (scripts/install-dependencies.sh --bench);
+what is not there is not measured, and named.
 """
 
-import argparse
 import contextlib
 import json
 import os
 import re
-import shutil
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 sys.path.insert(0, str(ROOT / "bench"))
-from pipeline import INHERITED, PROGRAM, free_port  # noqa: E402
+from measure import Figures, Server, answers_200, argument_parser, version_of  # noqa: E402
+from pipeline import PROGRAM, free_port  # noqa: E402
 from pipeline_bench import ROWS, dataset  # noqa: E402
 
 BIN = PROGRAM.parent
 ENGINES = ("memory", "durable", "redis")
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def wait_until(answers, what, timeout=20):
-    deadline = time.monotonic() + timeout
-    while True:
-        with contextlib.suppress(Exception):
-            if answers():
-                return
-        if time.monotonic() > deadline:
-            raise SystemExit(f"queue_bench: {what} did not start")
-        time.sleep(0.02)
-
-
-class Server:
-    """A process that runs while it is measured. `cpu` and `peak` are known after it has ended."""
-
-    def __init__(self, name, arguments, ready, **settings):
-        self.name = name
-        environment = {**INHERITED, **{key: str(value) for key, value in settings.items()}}
-        self.process = subprocess.Popen([str(a) for a in arguments], env=environment,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        self.cpu = self.peak = 0.0
-        try:
-            wait_until(ready, name)
-        except BaseException:
-            self.process.kill()
-            raise
-
-    def look(self):
-        """Seconds of CPU so far, and the peak of resident memory in MB."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        self.cpu = (int(fields[11]) + int(fields[12])) / TICKS
-        self.peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
-        return self.cpu, self.peak
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.look()
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-def answers_200(url):
-    return lambda: urllib.request.urlopen(url, timeout=1).status == 200
 
 
 def redis(stack, folder):
@@ -149,47 +92,48 @@ def tool(name, *arguments):
     return json.loads(done.stdout)
 
 
-class Report:
-    def __init__(self):
-        self.rates = {}
+class Report(Figures):
+    def __init__(self, runs):
+        super().__init__("queue", runs)
         self.processes = {}
 
-    def note(self, row, rate, servers=()):
-        self.rates.setdefault(row, []).append(rate)
+    def rate(self, row, rate, servers=()):
+        self.note(row, rate, "messages/s" if row.startswith("batches") else
+                  "samples/s" if row.startswith("services") else "requests/s")
         print(f"  {row:44}{rate:14,.0f}/s", flush=True)
         for server in servers:
             cpu, peak = server.look()
             self.processes.setdefault((row, server.name), []).append((cpu, peak))
 
-    def median(self, row):
-        return statistics.median(self.rates[row]) if row in self.rates else None
-
     def print(self):
         print(f"\n{'medians':46}{'median':>14}{'min':>14}{'max':>14}")
-        for row, rates in self.rates.items():
-            print(f"{row:46}{statistics.median(rates):14,.0f}{min(rates):14,.0f}{max(rates):14,.0f}")
+        for row, rates in self.values.items():
+            print(f"{row:46}{self.median(row):14,.0f}{min(rates):14,.0f}{max(rates):14,.0f}")
         print(f"\n{'CPU and memory of the processes':46}{'CPU s':>10}{'peak MB':>10}")
         for (row, name), seen in self.processes.items():
-            cpu = statistics.median(each[0] for each in seen)
-            peak = max(each[1] for each in seen)
-            print(f"{row + ': ' + name:66}{cpu:10.2f}{peak:10.0f}")
+            for cpu, peak in seen:
+                self.note(f"{row}: {name}: CPU", cpu, "s")
+                self.note(f"{row}: {name}: peak", peak, "MB")
+            print(f"{row + ': ' + name:66}{self.median(f'{row}: {name}: CPU'):10.2f}"
+                  f"{max(peak for _, peak in seen):10.0f}")
 
-    def ratio(self, row, peer, wanted):
-        ours, theirs = self.median(row), self.median(peer)
-        if ours and theirs:
-            print(f"{row} / {peer}: {ours / theirs:.2f} (meant to be at least {wanted})")
+    def compare(self, row, peer, wanted):
+        ratio = self.ratio(row, peer)
+        if ratio is not None:
+            print(f"{row} / {peer}: {ratio:.2f} (meant to be at least {wanted})")
 
 
 def single_requests(report, engines, seconds):
-    with contextlib.ExitStack() as stack:
-        url, server = nginx(stack, stack.enter_context(tempfile.TemporaryDirectory()))
-        report.note("requests: nginx, fixed body", wrk(url, seconds), [server])
+    if "nginx" in report.peers:
+        with contextlib.ExitStack() as stack:
+            url, server = nginx(stack, stack.enter_context(tempfile.TemporaryDirectory()))
+            report.rate("requests: nginx, fixed body", wrk(url, seconds), [server])
     for engine in engines:
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "build/bench"))
             servers, url = queue_service(stack, folder, engine)
             rate = wrk(url + "/api/v1/queue/publish", seconds, "queue_publish.lua")
-            report.note(f"requests: publish, {engine}", rate, servers)
+            report.rate(f"requests: publish, {engine}", rate, servers)
 
 
 def batches(report, engines, messages):
@@ -198,9 +142,11 @@ def batches(report, engines, messages):
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "build/bench"))
             servers, url = queue_service(stack, folder, engine)
             done = tool("queue_load", url, "publish", messages, 100, 16)
-            report.note(f"batches: publish, {engine}", done["messages"] / done["seconds"])
+            report.rate(f"batches: publish, {engine}", done["messages"] / done["seconds"])
             done = tool("queue_load", url, "consume", messages, 100, 16)
-            report.note(f"batches: fetch + ack, {engine}", done["messages"] / done["seconds"], servers)
+            report.rate(f"batches: fetch + ack, {engine}", done["messages"] / done["seconds"], servers)
+    if "NATS JetStream" not in report.peers:
+        return
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "build/bench"))
         port = free_port()
@@ -210,9 +156,9 @@ def batches(report, engines, messages):
             "nats-server", ["nats-server", "-a", "127.0.0.1", "-p", port, "-m", monitor, "-js",
                             "-sd", folder], answers_200(f"http://127.0.0.1:{monitor}/healthz")))
         done = tool("nats_load", url, "publish", messages, 100)
-        report.note("batches: publish, NATS JetStream", done["messages"] / done["seconds"])
+        report.rate("batches: publish, NATS JetStream", done["messages"] / done["seconds"])
         done = tool("nats_load", url, "consume", messages, 100)
-        report.note("batches: fetch + ack, NATS JetStream", done["messages"] / done["seconds"], [server])
+        report.rate("batches: fetch + ack, NATS JetStream", done["messages"] / done["seconds"], [server])
 
 
 def services(report, engines, path):
@@ -233,13 +179,28 @@ def services(report, engines, path):
             if consumer.returncode != 0:
                 raise SystemExit("queue_bench: the consumer failed")
             samples = json.loads(output)["samples"]
-            report.note(f"services: samples, {engine}", samples / seconds, [*servers, streamer])
+            report.rate(f"services: samples, {engine}", samples / seconds, [*servers, streamer])
+
+
+def look_for_peers(report, parts, engines):
+    """Notes which peers there are, and returns the parts and engines that can be measured."""
+    if "requests" in parts:
+        if not report.have("single requests", "wrk"):
+            parts = [part for part in parts if part != "requests"]
+        elif report.have("single requests to nginx", "nginx"):
+            report.peers["nginx"] = version_of("nginx", "-v")
+    if "batches" in parts and report.have("NATS JetStream", "nats-server", BIN / "nats_load"):
+        report.peers["NATS JetStream"] = version_of("nats-server", "-v")
+    if "redis" in engines:
+        if report.have("the Redis engine", "redis-server", "redis-cli"):
+            report.peers["Redis"] = version_of("redis-server", "--version")
+        else:
+            engines = [engine for engine in engines if engine != "redis"]
+    return parts, engines
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
+    parser = argument_parser(__doc__, runs=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement with wrk")
     parser.add_argument("--messages", type=int, default=200_000, help="of each measurement in batches")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
@@ -247,27 +208,25 @@ def main():
                         choices=["requests", "batches", "services"])
     parser.add_argument("--file", type=Path, help="a CSV file of 1,049,750 rows for the services")
     arguments = parser.parse_args()
-    needed = ["wrk", "nginx", "nats-server", "redis-server", "redis-cli", BIN / "nats_load"]
-    missing = [str(name) for name in needed if shutil.which(name) is None]
-    if missing:
-        raise SystemExit(f"queue_bench: missing {', '.join(missing)}: make bench installs and builds them")
     (ROOT / "build/bench").mkdir(parents=True, exist_ok=True)
-    path = arguments.file or dataset(ROOT / "build/bench")
-    report = Report()
+    report = Report(arguments.runs)
+    parts, engines = look_for_peers(report, arguments.parts, arguments.engines)
+    path = arguments.file or ("services" in parts and dataset(ROOT / "build/bench"))
     for number in range(arguments.runs):
         print(f"run {number + 1} of {arguments.runs}")
-        if "requests" in arguments.parts:
-            single_requests(report, arguments.engines, arguments.seconds)
-        if "batches" in arguments.parts:
-            batches(report, arguments.engines, arguments.messages)
-        if "services" in arguments.parts:
-            services(report, arguments.engines, path)
+        if "requests" in parts:
+            single_requests(report, engines, arguments.seconds)
+        if "batches" in parts:
+            batches(report, engines, arguments.messages)
+        if "services" in parts:
+            services(report, engines, path)
     report.print()
     print()
     for engine in ("memory", "durable"):
-        report.ratio(f"requests: publish, {engine}", "requests: nginx, fixed body", 0.6)
+        report.compare(f"requests: publish, {engine}", "requests: nginx, fixed body", 0.6)
     for what in ("publish", "fetch + ack"):
-        report.ratio(f"batches: {what}, durable", f"batches: {what}, NATS JetStream", 2)
+        report.compare(f"batches: {what}, durable", f"batches: {what}, NATS JetStream", 2)
+    report.write(arguments.json)
     return 0
 
 
