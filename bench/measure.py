@@ -92,7 +92,7 @@ class Figures:
         path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def wait_until(answers, what, timeout=20):
+def wait_until(answers, what, timeout=20, pause=0.02):
     """Until `answers()` is true; what it throws counts as false."""
     deadline = time.monotonic() + timeout
     while True:
@@ -101,7 +101,7 @@ def wait_until(answers, what, timeout=20):
                 return
         if time.monotonic() > deadline:
             raise SystemExit(f"bench: {what} did not answer within {timeout} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def answers_200(url):

@@ -12,6 +12,7 @@ Prints medians and ratios. The peers come from PyPI into a virtual environment o
 cannot be installed is not measured, and named.
 """
 
+import datetime
 import os
 import subprocess
 import sys
@@ -148,7 +149,7 @@ class Ingest:
             with Pipeline(store, CSV_PATH=path, LOOP_MODE="false", TIMESTAMP_MODE="source",
                           STREAM_INTERVAL="0", STREAMER_BATCH_SIZE="1000", QUEUE_ENGINE=engine) as pipeline:
                 ready = pipeline.wait_for_line("ready")
-                stored = pipeline.wait_until_stored()
+                stored = pipeline.wait_until_stored(timeout=600)
                 self.samples = pipeline.metric("gpu_telemetry_samples_stored_total")
                 self.resident_bytes = pipeline.metric("process_resident_memory_bytes")
                 pipeline.stop()
@@ -157,9 +158,7 @@ class Ingest:
 
 
 def log_seconds(line):
-    clock = line["time"]
-    hours, minutes, rest = clock[11:].rstrip("Z").split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    return datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
 
 
 def start_up(folder):

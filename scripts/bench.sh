@@ -2,7 +2,7 @@
 # Runs every benchmark executable: scripts/bench.sh [GOOGLE-BENCHMARK-FLAG...], such as
 # --benchmark_filter=Csv. Five repetitions; read the medians. Without flags it goes on with the
 # whole programs beside their peers: the HTTP server and nginx; the pipeline, DuckDB, ClickHouse and
-# polars; the queue, NATS and Redis; the API and Prometheus.
+# polars; the queue, NATS and Redis; the API and Prometheus; then how the program grows.
 # RUNS=3 makes these shorter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,6 +31,9 @@ python3 bench/queue_bench.py --runs "${RUNS:-5}" < /dev/null
 echo
 echo "== the API, Prometheus and nginx"
 python3 bench/api_bench.py --runs "${RUNS:-5}" < /dev/null
+echo
+echo "== growing: fleets, histories, collectors"
+python3 bench/scaling_bench.py --runs "${RUNS:-3}" < /dev/null
 if command -v chromium > /dev/null && command -v node > /dev/null; then
   echo
   echo "== the dashboard with 10,000 GPUs"

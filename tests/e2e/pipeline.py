@@ -83,8 +83,8 @@ class Pipeline:
                     raise AssertionError(f"never said {messages}:\n{self.log()}")
                 self._changed.wait(left)
 
-    def wait_until_stored(self):
-        return self.wait_for_line("everything that the source said is stored")
+    def wait_until_stored(self, timeout=60):
+        return self.wait_for_line("everything that the source said is stored", timeout=timeout)
 
     def log(self):
         return "".join(line for line in self.lines if line)
