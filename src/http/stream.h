@@ -1,6 +1,7 @@
 // The byte stream under a session: TCP, or TLS over it.
 #pragma once
 
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -30,11 +31,16 @@ class Stream {
   using TlsContext = boost::asio::ssl::context;
   using Outcome = std::tuple<boost::system::error_code, std::size_t>;
 
+  // What the kernel takes beyond what is on its way. Its own limit is some MiB: memory for each
+  // client that does not read, and as long a copy in one turn of the loop.
+  static constexpr int kMostUnsent = 256 << 10;
+
   // TLS when there is a context.
   Stream(Socket socket, std::shared_ptr<TlsContext> context) : socket_(std::move(socket)) {
     boost::system::error_code ignored;  // a socket that is gone already says so at the first read
     socket_.non_blocking(true, ignored);
     socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+    socket_.set_option(UnsentLimit(kMostUnsent), ignored);
     if (context != nullptr) tls_ = std::make_unique<Tls>(socket_, std::move(context));
   }
   // TLS refers to the socket.
@@ -116,6 +122,8 @@ class Stream {
   }
 
  private:
+  using UnsentLimit = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
+
   struct Tls {
     Tls(Socket& socket, std::shared_ptr<TlsContext> made_by)
         : context(std::move(made_by)), stream(socket, *context), later(socket.get_executor()) {}
