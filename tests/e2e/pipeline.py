@@ -32,9 +32,13 @@ def run(*arguments, **settings):
 
 
 class Pipeline:
-    """One all-in-one process on a free port. Settings are environment variables."""
+    """One all-in-one process on a free port. Settings are environment variables.
 
-    def __init__(self, folder, stdin=subprocess.DEVNULL, **settings):
+    `command`: another service; `open_files`: how many files the process may have open.
+    """
+
+    def __init__(self, folder, stdin=subprocess.DEVNULL, command="all-in-one", open_files=None,
+                 **settings):
         environment = {
             **INHERITED,
             "API_PORT": "0",
@@ -44,7 +48,8 @@ class Pipeline:
         }
         self.lines = []
         self._changed = threading.Condition()
-        self.process = subprocess.Popen([PROGRAM, "all-in-one"], env=environment, stdin=stdin,
+        limit = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
+        self.process = subprocess.Popen([*limit, PROGRAM, command], env=environment, stdin=stdin,
                                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                         text=True)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
@@ -54,7 +59,7 @@ class Pipeline:
         except Exception:
             self.kill()
             raise
-        self.url = ready["api"].removesuffix("/api/v1/gpus")
+        self.url = ready["health"].removesuffix("/health")
 
     def _read_log(self):
         for line in self.process.stderr:
