@@ -134,16 +134,21 @@ class Pipeline:
                 found[key] = sample["value"]
         return found
 
+    def metrics(self):
+        answer = self.request("/metrics")
+        assert answer.status == 200, f"/metrics: {answer.status} {answer.body[:1000]}"
+        return answer.body.decode()
+
     def metric(self, name):
         """The sum of a metric's series."""
-        text = self.request("/metrics").body.decode()
+        text = self.metrics()
         series = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         assert series, f"no {name} in /metrics"
         return sum(map(float, series))
 
     def by_label(self, name, label):
         """The series of a metric as {value of the label: number}."""
-        text = self.request("/metrics").body.decode()
+        text = self.metrics()
         series = re.findall(rf'^{name}{{{label}="([^"]*)"}} (\S+)$', text, re.MULTILINE)
         assert series, f"no {name} by {label} in /metrics"
         return {value: float(number) for value, number in series}

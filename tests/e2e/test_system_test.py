@@ -105,7 +105,8 @@ def newest_last(exchange):
 
 def another_value(exchange):
     def change(content):
-        content["telemetry"][0]["value"] += 1
+        for sample in content["telemetry"]:  # the first may be newer than /latest
+            sample["value"] += 1
     if exchange.is_telemetry() and "start_time" not in exchange.query:
         exchange.change(change)
 
