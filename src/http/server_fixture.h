@@ -37,6 +37,9 @@ class ServerTest : public testing::Test {
     add(Method::kPost, "/small", echo, 8);
   }
 
+  // Before what its handlers use is destroyed.
+  void TearDown() override { server_.reset(); }
+
   void add(Method method, std::string pattern, Handler handler, std::size_t max_body = 0) {
     Route route;
     route.method = method;

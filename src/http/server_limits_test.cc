@@ -48,6 +48,8 @@ class ServerLimitsTest : public ServerTest {
     add(Method::kGet, "/endless", [this](Request&) { return endless(stage_); });
     add(Method::kGet, "/large", [this](Request&) { return large(stage_); });
     add(Method::kGet, "/other", [this](Request&) { return large(other_stage_); });
+    add(Method::kGet, "/count", [this](Request&) { return count(turns_); });
+    add(Method::kGet, "/look", [this](Request&) { return look(turns_); });
   }
 
   static asio::awaitable<Response> wait(Stage& stage) {
@@ -111,6 +113,7 @@ class ServerLimitsTest : public ServerTest {
 
   Stage stage_;
   Stage other_stage_;
+  Turns turns_;
 };
 
 struct Refused {
@@ -341,20 +344,17 @@ TEST_F(ServerLimitsTest, GivesUpTheAnswerThatWaitedLongestWhenThoseThatWaitAreTo
 }
 
 TEST_F(ServerLimitsTest, OneWhoSendsManyRequestsAtOnceDoesNotKeepOthersWaiting) {
-  Turns turns;
-  add(Method::kGet, "/count", [&turns](Request&) { return count(turns); });
-  add(Method::kGet, "/look", [&turns](Request&) { return look(turns); });
   RawConnection greedy(start());
   std::string many;
   for (int i = 0; i < 100; ++i) many += "GET /count HTTP/1.1\r\nHost: a\r\n\r\n";
   ASSERT_LT(many.size(), 4096U);  // in one read
   ASSERT_TRUE(greedy.send(many));
-  turns.begun.get_future().get();
+  turns_.begun.get_future().get();
   RawConnection other(server_->port());
   ASSERT_TRUE(other.send("GET /look HTTP/1.1\r\nHost: a\r\n\r\n"));
-  turns.go_on.set_value();
+  turns_.go_on.set_value();
   EXPECT_EQ(other.answer().status, 200);
-  EXPECT_LT(turns.seen, 50);
+  EXPECT_LT(turns_.seen, 50);
 }
 
 TEST_F(ServerLimitsTest, AGateAnswersBeforeTheBodyIsRead) {

@@ -37,6 +37,8 @@ class QueueUnderTest {
   virtual MessageQueue& queue() = 0;
   // Moves the engine's time and lets it handle what is due by then.
   virtual void advance(std::chrono::milliseconds by) = 0;
+  // Returns when fetches that were started wait in the engine.
+  virtual void settle_down() {}
 };
 
 // `executor` belongs to a context that outlives the engine and that the test runs.

@@ -613,6 +613,7 @@ TEST_P(QueueContract, ACancelledFetchLeavesItsMessagesReady) {
            bind_cancellation_slot(stop_.slot(), boost::asio::detached));
   context_.restart();
   context_.poll();
+  under_test_->settle_down();
   stop_.emit(boost::asio::cancellation_type::terminal);
   context_.poll();
   publish({"a"});

@@ -166,6 +166,7 @@ class HttpUnderTest final : public QueueUnderTest {
     clock_.advance(by);
     engine_->poke();
   }
+  void settle_down() override { wait_until_same(); }
 
  private:
   static void throw_error(const Error& error) { throw std::runtime_error(error.message); }
