@@ -97,7 +97,7 @@ void raise_limit_of_open_files() {
 template <class Kind>
 int run_service(const config::Settings& settings) {
   raise_limit_of_open_files();
-  auto service = Kind::open(settings);
+  auto service = Kind::open(services::fit_to_memory(settings));
   if (!service) {
     complain(service.error().message);
     return kFailure;

@@ -114,7 +114,9 @@ const auto kTable = std::to_array<Option>({
     {"buffer-size", "BUFFER_SIZE", &S::buffer_size, "10000", "1..100000000",
      "Messages that a topic holds before publishers have to wait", kEngines | kUsers},
     {"buffer-bytes", "BUFFER_BYTES", &S::buffer_bytes, "128MiB", "bytes",
-     "Bytes of messages that all topics hold before publishers have to wait", kEngines | kUsers},
+     "Bytes of messages that all topics hold before publishers have to wait, 160 more for each; "
+     "where not given, at most an eighth of the memory",
+     kEngines | kUsers},
     {"redis-addr", "REDIS_ADDR", &S::redis_addr, "redis:6379", "HOST:PORT",
      "Redis of QUEUE_ENGINE=redis; unix:/PATH for a socket", kEngines},
     {"redis-username", "REDIS_USERNAME", &S::redis_username, "", "text",
@@ -199,6 +201,10 @@ const auto kTable = std::to_array<Option>({
      kGateways},
     {"shutdown-grace", "SHUTDOWN_GRACE", &S::shutdown_grace, "20s", "duration",
      "How long SIGTERM may take to drain before what is left is cut", kServices},
+    {"memory-limit", "MEMORY_LIMIT", &S::memory_limit, "0", "bytes",
+     "Memory that this process may use; what it holds for others is bounded by it; 0: what its "
+     "control group, else the machine, allows",
+     kServices},
 
     // Health and metrics of services that have no API
     {"tls-cert-file", "TLS_CERT_FILE", &S::tls_cert_file, "", "path",

@@ -100,6 +100,7 @@ struct Settings {
   std::uint64_t api_rate_limit = 0;
   std::string cors_origins;
   milliseconds shutdown_grace{};
+  ByteSize memory_limit;
 
   std::string tls_cert_file;
   std::string tls_key_file;

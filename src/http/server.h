@@ -36,6 +36,9 @@ struct ServerOptions {
   ByteSize max_header_size = 16_KiB;  // 431 past it
   ByteSize max_target_size = 8_KiB;   // 414 past it
   ByteSize max_body_size = 1_MiB;     // 413 past it
+  // That the process may use. Of it connections, bodies and unread answers may each fill an eighth,
+  // whatever their limits here say; zero: nobody knows.
+  ByteSize memory;
   // All bodies of requests together, from where they are read until they are answered; 503 past it.
   ByteSize max_bodies = 512_MiB;
   // All answers that wait for their clients to read; past it those that waited longest are cut.

@@ -308,6 +308,26 @@ TEST_F(ServerLimitsTest, RefusesConnectionsPastTheLimitAndRecovers) {
   EXPECT_EQ(status, 200);
 }
 
+TEST_F(ServerLimitsTest, HasFewerConnectionsWhenTheMemoryIsSmall) {
+  options_.memory = 512_KiB;  // an eighth for connections of 16 KiB, of which one is refused
+  std::vector<std::unique_ptr<RawConnection>> held;
+  start();
+  for (int i = 0; i < 3; ++i) {
+    held.push_back(std::make_unique<RawConnection>(server_->port()));
+    ASSERT_TRUE(held.back()->send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+    EXPECT_EQ(held.back()->answer().status, 200);
+  }
+  EXPECT_EQ(ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n").status, 503);
+}
+
+TEST_F(ServerLimitsTest, RefusesABodyThatTheMemoryHasNoRoomForAtAll) {
+  options_.memory = 8_MiB;  // an eighth for bodies
+  options_.max_body_size = 2_MiB;
+  const std::string head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: ";
+  EXPECT_EQ(ask(head + "1048577\r\n\r\n").status, 413);
+  EXPECT_EQ(ask(head + "1000000\r\n\r\n" + std::string(1'000'000, 'x')).status, 200);
+}
+
 TEST_F(ServerLimitsTest, RefusesBodiesThatTogetherAreMoreThanItHolds) {
   options_.max_bodies = 128_KiB;
   options_.max_body_size = 100_KiB;

@@ -143,6 +143,7 @@ asio::awaitable<bool> Session::serve() {
   const ServerOptions& options = worker_.state().options;
   std::uint64_t limit = options.max_body_size.bytes;
   if (route_ != nullptr && route_->max_body != 0) limit = route_->max_body;
+  limit = std::min(limit, options.max_bodies.bytes);
   const bool has_body = framing_.chunked || framing_.content_length.value_or(0) > 0;
   if (route_ != nullptr && route_->gate) {
     if (auto refusal = route_->gate(request_)) {

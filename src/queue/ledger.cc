@@ -236,13 +236,13 @@ std::optional<SteadyTime> Ledger::tick(Now now) {
 void Ledger::count_in(LedgerTopic& topic, const HeldMessage& message) {
   ++topic.messages;
   topic.bytes += message.size;
-  held_bytes_ += message.size;
+  held_bytes_ += message.size + options_.message_overhead.bytes;
 }
 
 void Ledger::count_out(LedgerTopic& topic, const HeldMessage& message) {
   --topic.messages;
   topic.bytes -= message.size;
-  held_bytes_ -= message.size;
+  held_bytes_ -= message.size + options_.message_overhead.bytes;
 }
 
 void Ledger::drop_pending(LedgerTopic& topic, std::uint64_t sequence) {

@@ -111,14 +111,14 @@ bool LedgerModel::has_room(SteadyTime now, const std::vector<OutgoingMessage>& m
   for (const Message& message : messages_) {
     if (!message.counts()) continue;
     ++count;
-    bytes += message.payload.size();
+    bytes += message.payload.size() + options_.message_overhead.bytes;
   }
   std::set<std::string> in_batch;
   for (const OutgoingMessage& message : messages) {
     const std::string& id = message.deduplication_id;
     if (!id.empty() && (seen_.count(id) > 0 || !in_batch.insert(id).second)) continue;
     ++count;
-    bytes += message.payload->size();
+    bytes += message.payload->size() + options_.message_overhead.bytes;
   }
   return count <= options_.max_messages_per_topic && bytes <= options_.max_bytes.bytes;
 }
@@ -302,7 +302,8 @@ class Run {
     options.visibility_timeout = std::chrono::seconds{10};
     options.max_retries = 2;
     options.max_messages_per_topic = 40;
-    options.max_bytes = ByteSize{300};
+    options.max_bytes = ByteSize{600};
+    options.message_overhead = ByteSize{16};
     options.max_dead_letters = 5;
     options.deduplication_window = std::chrono::seconds{20};
     options.idle_group_lifetime = std::chrono::seconds{60};

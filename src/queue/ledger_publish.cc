@@ -62,6 +62,7 @@ Result<void> Ledger::check_room(const LedgerTopic& topic,
         "topic \"" + topic.name + "\" holds " + std::to_string(topic.messages) + " messages", count,
         options_.max_messages_per_topic, "messages a topic");
   }
+  bytes += count * options_.message_overhead.bytes;
   if (held_bytes_ + bytes > options_.max_bytes.bytes) {
     return refuse("the queue holds " + std::to_string(held_bytes_) + " bytes", bytes,
                   options_.max_bytes.bytes, "bytes");

@@ -50,6 +50,17 @@ TEST_F(LedgerTest, AReceiptOfAnotherLedgerSettlesNothing) {
               ElementsAre(Settled::kUnknown, Settled::kUnknown));
 }
 
+TEST_F(LedgerTest, WhatItTakesToKeepAMessageCountsIntoTheRoomToo) {
+  QueueOptions options;
+  options.max_bytes = ByteSize{100};
+  options.message_overhead = ByteSize{40};
+  Ledger small(options, LedgerIdentity{random_epoch(), 0});
+  ASSERT_TRUE(small.publish(now, "t", {message("12345"), message("12345")}));
+  EXPECT_EQ(small.publish(now, "t", {message("")}).error().code, ErrorCode::kFull);
+  ASSERT_TRUE(small.ack(now, {"t", "g", {small.fetch(now, request(1))->at(0).receipt}}));
+  EXPECT_TRUE(small.publish(now, "t", {message("")}));
+}
+
 TEST_F(LedgerTest, AnAckAfterTheLeaseRanOutCountsAsLongAsNobodyElseHasTheMessage) {
   ASSERT_TRUE(ledger.publish(now, "t", {message("a"), message("b")}));
   const auto deliveries = *ledger.fetch(now, request(2));

@@ -523,6 +523,7 @@ TEST_P(QueueContract, RefusesABatchThatWouldPassTheNumberOfMessagesAndAcceptsNot
 TEST_P(QueueContract, RefusesWhatWouldPassTheBytesOfAllTopics) {
   QueueOptions options;
   options.max_bytes = ByteSize{100};
+  options.message_overhead = ByteSize{0};
   make(options);
   publish({std::string(60, 'x')});
   OutgoingMessage large = message(std::string(30, 'y'));

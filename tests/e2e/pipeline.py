@@ -34,11 +34,12 @@ def run(*arguments, **settings):
 class Pipeline:
     """One all-in-one process on a free port. Settings are environment variables.
 
-    `command`: another service; `open_files`: how many files the process may have open.
+    `command`: another service; `open_files`: how many files the process may have open; `enter`:
+    a command that runs the one behind it.
     """
 
     def __init__(self, folder, stdin=subprocess.DEVNULL, command="all-in-one", open_files=None,
-                 **settings):
+                 enter=(), **settings):
         environment = {
             **INHERITED,
             "API_PORT": "0",
@@ -49,7 +50,7 @@ class Pipeline:
         self.lines = []
         self._changed = threading.Condition()
         limit = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
-        self.process = subprocess.Popen([*limit, PROGRAM, command], env=environment, stdin=stdin,
+        self.process = subprocess.Popen([*limit, *enter, PROGRAM, command], env=environment, stdin=stdin,
                                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                         text=True)
         self._reader = threading.Thread(target=self._read_log, daemon=True)

@@ -1,7 +1,6 @@
 """SIGKILL at random moments while telemetry comes in: what was ever readable stays readable."""
 
 import http.client
-import json
 import os
 import random
 import tempfile

@@ -77,6 +77,11 @@ export function age(seconds: number | null | undefined): string {
   return `${number(seconds / 86_400)} d`;
 }
 
+/** How long before now that was; or after, when clocks disagree. */
+export function ago(seconds: number): string {
+  return seconds < 0 ? `${age(-seconds)} ahead of the clock` : `${age(seconds)} ago`;
+}
+
 export function clock(when: string | number): string {
   return new Date(when).toLocaleTimeString("en-GB");
 }

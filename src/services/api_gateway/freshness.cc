@@ -11,6 +11,8 @@ using std::chrono::seconds;
 constexpr seconds kUnknownInterval{10};
 constexpr seconds kLeastStale{15};
 constexpr seconds kLeastGone{30};
+// Further ahead of this clock a time is wrong, or this clock is.
+constexpr seconds kClockDifference{60};
 
 constexpr seconds kRemembered{60};
 // A GPU that has only just appeared is asked for again soon.
@@ -42,7 +44,12 @@ Freshness freshness_of(Timestamp last_seen, Milliseconds interval, Timestamp now
   freshness.interval = interval;
   freshness.stale_after = std::max<Milliseconds>(3 * bounded, kLeastStale);
   freshness.gone_after = std::max<Milliseconds>(10 * bounded, kLeastGone);
-  freshness.age = std::max(now - last_seen, Milliseconds{0});
+  freshness.age = now - last_seen;
+  if (freshness.age < -kClockDifference) {
+    freshness.state = GpuState::kStale;
+    return freshness;
+  }
+  freshness.age = std::max(freshness.age, Milliseconds{0});
   if (freshness.age <= freshness.stale_after) {
     freshness.state = GpuState::kLive;
   } else if (freshness.age <= freshness.gone_after) {

@@ -22,7 +22,7 @@ std::string_view to_string(GpuState state);
 
 struct Freshness {
   GpuState state = GpuState::kGone;
-  Milliseconds age{0};          // since it was last seen; 0 when that lies ahead of the clock
+  Milliseconds age{0};          // since it was last seen; below 0: that lies ahead of the clock
   Milliseconds interval{0};     // between scrapes; 0: unknown
   Milliseconds stale_after{0};  // age from which it is stale
   Milliseconds gone_after{0};   // and gone
@@ -30,7 +30,8 @@ struct Freshness {
 
 // Live up to 3 scrape intervals after it was last seen, stale up to 10, then gone. An unknown
 // interval is taken for 10 s. Never stale before 15 s and never gone before 30 s: collectors write
-// down when a GPU was last seen at most every 10 s.
+// down when a GPU was last seen at most every 10 s. What is dated more than a minute ahead of `now`
+// is stale: a clock was wrong, and newer readings may carry earlier times.
 Freshness freshness_of(Timestamp last_seen, Milliseconds interval, Timestamp now);
 
 // Remembers each GPU's scrape interval for a minute. Thread-safe.

@@ -32,6 +32,7 @@ Result<ApiGatewayOptions> gateway_options(const config::Settings& settings) {
   ApiGatewayOptions options;
   options.server.host = settings.api_host;
   options.server.port = static_cast<std::uint16_t>(settings.api_port);
+  options.server.memory = settings.memory_limit;
   options.server.max_connections = static_cast<std::uint32_t>(settings.api_max_connections);
   auto tls = server_tls(settings);
   if (!tls) return tls.error();

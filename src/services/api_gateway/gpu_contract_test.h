@@ -39,6 +39,17 @@ TEST_P(ApiContract, AGpuIsLiveThenStaleThenGone) {
   EXPECT_EQ(state(), "gone");
 }
 
+TEST_P(ApiContract, AGpuSeenAheadOfTheClockIsStale) {
+  clock_.advance(-std::chrono::seconds{60});
+  const auto near = get("/api/v1/gpus/" + uuid(2));
+  EXPECT_EQ(near.at("state").as_string(), "live");
+  EXPECT_EQ(number(near.at("age_seconds")), 0);
+  clock_.advance(-std::chrono::hours{1});
+  const auto far = get("/api/v1/gpus/" + uuid(2));
+  EXPECT_EQ(far.at("state").as_string(), "stale");
+  EXPECT_EQ(number(far.at("age_seconds")), -3660);
+}
+
 TEST_P(ApiContract, FiltersMatchExactlyAndValuesOfOneAreAlternatives) {
   const auto found = [&](const std::string& query) { return uuids(get("/api/v1/gpus?" + query)); };
   EXPECT_EQ(found("hostname=node-2"), (std::vector<std::string>{uuid(3), uuid(4)}));
@@ -198,7 +209,9 @@ TEST_P(ApiContract, AValueThatIsTooOldIsNotShownAsACurrentOne) {
 TEST_P(ApiContract, TooManyMetricsOrAMalformedOneAreRefused) {
   std::string target = "/api/v1/fleet/latest?metric_name=m0";
   for (int i = 1; i <= 20; ++i) target += "&metric_name=m" + std::to_string(i);
-  EXPECT_EQ(problem(target, 400), "metric_name: 21 different ones; at most 20");
+  EXPECT_EQ(problem(target, 400), "metric_name: 21 of them; at most 20");
+  target.replace(target.rfind("m20"), 3, "m19");
+  EXPECT_EQ(problem(target, 400), "metric_name: 21 of them; at most 20") << "one of them twice";
   EXPECT_NE(problem("/api/v1/fleet/latest?metric_name=a-b", 400).find("'a-b' is not a metric's"),
             std::string::npos);
 }

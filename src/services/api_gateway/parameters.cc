@@ -102,8 +102,13 @@ Result<std::optional<Milliseconds>> parse_step(const http::Request& request) {
 }
 
 Result<std::vector<std::string>> parse_metrics(const http::Request& request, std::size_t most) {
+  const auto given = request.query.get_all("metric_name");
+  if (given.size() > most) {
+    return invalid("metric_name: " + std::to_string(given.size()) + " of them; at most " +
+                   std::to_string(most));
+  }
   std::vector<std::string> metrics;
-  for (const std::string_view name : request.query.get_all("metric_name")) {
+  for (const std::string_view name : given) {
     if (!is_valid_metric_name(name)) {
       return invalid("metric_name: " + shortened(name) +
                      " is not a metric's name; letters, digits, '_' and ':' such as "
@@ -113,10 +118,6 @@ Result<std::vector<std::string>> parse_metrics(const http::Request& request, std
   }
   std::sort(metrics.begin(), metrics.end());
   metrics.erase(std::unique(metrics.begin(), metrics.end()), metrics.end());
-  if (metrics.size() > most) {
-    return invalid("metric_name: " + std::to_string(metrics.size()) + " different ones; at most " +
-                   std::to_string(most));
-  }
   return metrics;
 }
 

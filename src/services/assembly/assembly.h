@@ -28,6 +28,14 @@ StreamerOptions streamer_options(const config::Settings& settings);
 StreamerOptions shared_streamer_options(const config::Settings& settings);
 CollectorOptions collector_options(const config::Settings& settings);
 
+// The settings with MEMORY_LIMIT as it is, and with what is not given lowered to fit it. Zero stays
+// when nobody knows. Of the memory, each thing that grows with what others send or ask gets an
+// eighth: messages, dead letters, samples not in files yet, and in the HTTP server
+// (ServerOptions::memory) connections, bodies and unread answers.
+config::Settings fit_to_memory(config::Settings settings);
+// The lesser of `usual` and a share of the memory of fitted settings, such as an eighth.
+ByteSize share_of_memory(const config::Settings& fitted, ByteSize usual, std::uint64_t parts = 8);
+
 // The source of SOURCE. Errors: of the source, saying which setting chooses another one.
 Result<std::unique_ptr<sources::Source>> open_source(const config::Settings& settings);
 

@@ -20,6 +20,13 @@ queue::QueueOptions queue_options(const config::Settings& settings) {
   return options;
 }
 
+// Of an engine that holds messages in this process.
+queue::QueueOptions local_queue_options(const config::Settings& settings) {
+  queue::QueueOptions options = queue_options(settings);
+  options.max_dead_letter_bytes = share_of_memory(settings, options.max_dead_letter_bytes);
+  return options;
+}
+
 // What the REDIS_ settings say beside the address.
 Result<void> complete(const config::Settings& settings, queue::RedisServer& server) {
   if (!settings.redis_username.empty()) server.username = settings.redis_username;
@@ -86,11 +93,11 @@ Result<OpenQueue> open_queue_engine(const config::Settings& settings,
   if (settings.queue_engine == "memory") {
     observability::log_warn(
         "QUEUE_ENGINE=memory: messages that wait in the queue are lost with the process");
-    open.queue = queue::make_memory_queue(queue_options(settings), system_clock(), executor);
+    open.queue = queue::make_memory_queue(local_queue_options(settings), system_clock(), executor);
     return open;
   }
   queue::DurableQueueOptions options;
-  options.queue = queue_options(settings);
+  options.queue = local_queue_options(settings);
   options.health = &health;
   options.directory = settings.queue_data_dir.empty() ? default_path : settings.queue_data_dir;
   options.consumers_are_local = consumers_are_local;

@@ -24,6 +24,7 @@ Result<OpenStore> open_embedded(const config::Settings& settings, const std::str
   options.path = path;
   options.codec = &wire::batch_codec();
   options.retention = settings.retention;
+  options.head_size = share_of_memory(settings, options.head_size, 16);  // there may be two
   options.metrics = &metrics;
   storage::embedded::OpenReport report;
   auto store = storage::embedded::EmbeddedStore::open(options, &report);

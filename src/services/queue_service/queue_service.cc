@@ -44,6 +44,7 @@ Result<void> QueueService::listen() {
   options.name = "queue";
   options.host = settings_.queue_host;
   options.port = static_cast<std::uint16_t>(settings_.queue_port);
+  options.memory = settings_.memory_limit;
   options.metrics = &metrics_;
   options.log_level = observability::LogLevel::kDebug;  // thousands a second
   auto tls = server_tls(settings_);

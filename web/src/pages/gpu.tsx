@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { download, follow, get, type Attribution, type Gpu, type Metric, type Series } from "../api";
 import { colorOf } from "../colors";
-import { age, metricName, time } from "../format";
+import { age, ago, metricName, time } from "../format";
 import { Chart } from "../parts/chart";
 import { Empty, Failed, Loading, Outdated, StateMark } from "../parts/states";
 import { usePoll } from "../poll";
@@ -103,7 +103,7 @@ function Identity({ gpu }: { gpu: Gpu }) {
     ["Index", `${gpu.gpu_index} (${gpu.device_id})`],
     ["Runs now", gpu.pod ? `${gpu.namespace} / ${gpu.pod}` : "–"],
     ["First seen", time(gpu.first_seen)],
-    ["Last seen", `${time(gpu.last_seen)} (${age(gpu.age_seconds)} ago)`],
+    ["Last seen", `${time(gpu.last_seen)} (${ago(gpu.age_seconds)})`],
     ["Scraped", gpu.scrape_interval_seconds ? `every ${age(gpu.scrape_interval_seconds)}` : "–"],
     ...Object.entries(gpu.labels).map(([name, value]): [string, string] => [metricName(name), value]),
   ];

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { FleetGpu } from "../api";
 import { heat } from "../colors";
-import { age, withUnit } from "../format";
+import { ago, withUnit } from "../format";
 
 interface Props {
   gpus: FleetGpu[]; // in the order in which hosts are shown
@@ -202,7 +202,7 @@ export function HeatGrid({ gpus, range, unit, onOpen }: Props) {
           <div>
             {chosen.gpu.state === "live"
               ? withUnit(chosen.gpu.values[0], unit)
-              : `${chosen.gpu.state}: last seen ${age((Date.now() - Date.parse(chosen.gpu.last_seen)) / 1000)} ago`}
+              : `${chosen.gpu.state}: last seen ${ago((Date.now() - Date.parse(chosen.gpu.last_seen)) / 1000)}`}
           </div>
           <div class="muted">{chosen.gpu.pod ? `${chosen.gpu.namespace} / ${chosen.gpu.pod}` : "idle: no pod"}</div>
           <div class="muted">{chosen.gpu.model_name}</div>
