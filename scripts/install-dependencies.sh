@@ -40,6 +40,7 @@ test   curl                                         # end-to-end tests
 test   jq                                           # system-test.sh
 test   chromium:chromium                            # opens the dashboard
 test   openssl                                      # certificates of end-to-end tests
+test   faketime                                     # moves the clock of a process that is tested
 test   promtool:prometheus                          # tests of the alerts
 test   redis-server                                 # the queue on Redis, tested on a real one
 test   default-jdk-headless                         # compiles and runs the MongoDB stand-in of the tests
