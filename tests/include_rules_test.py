@@ -27,6 +27,7 @@ RULES = {
     "tls": [*BASICS, "io/", "observability/", ANNOTATIONS],
     "http": [*BASICS, "tls/", "observability/", "concurrency/"],
     "queue": [*BASICS, "io/", "log/", "observability/", "concurrency/"],
+    "queue/redis": [*BASICS, "io/", "tls/", "observability/", "concurrency/"],
     # The two that carry a queue over HTTP.
     "queue/http_api": [*BASICS, "io/", "http/", "observability/", "concurrency/"],
     "queue/http_client": [*BASICS, "io/", "http/", "tls/", "observability/", "concurrency/"],

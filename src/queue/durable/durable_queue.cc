@@ -30,9 +30,8 @@ class DurableQueue final : public LedgerQueue {
     };
     auto accepted = engine_->run(accept);
     if (!accepted) co_return accepted.error();
-    const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
-    if (!outcome) co_return outcome.error();
-    co_return std::move(accepted->results);
+    Result<std::vector<PublishResult>> results = std::move(accepted->results);
+    co_return co_await once_stored(std::move(stored), std::move(results));
   }
 
   Async<Result<ShardAssignment>> shards(ShardRequest request) override {
@@ -47,12 +46,9 @@ class DurableQueue final : public LedgerQueue {
       if (created && *created) stored = writer_->stage_completion();
       return created;
     };
-    const auto created = engine->run(ensure);
+    auto ensured = engine->run(ensure);
+    const auto created = co_await once_stored(std::move(stored), std::move(ensured));
     if (!created) co_return created.error();
-    if (stored) {
-      const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
-      if (!outcome) co_return outcome.error();
-    }
     co_return co_await engine->fetch(std::move(request));
   }
 
@@ -68,11 +64,7 @@ class DurableQueue final : public LedgerQueue {
       return settled;
     };
     auto settled = engine_->run(work);
-    if (stored) {
-      const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
-      if (!outcome) co_return outcome.error();
-    }
-    co_return settled;
+    co_return co_await once_stored(std::move(stored), std::move(settled));
   }
 
   Async<Result<std::vector<Settled>>> extend(SettleRequest request,
@@ -95,34 +87,13 @@ class DurableQueue final : public LedgerQueue {
 
   Async<Result<std::uint64_t>> redrive(std::string topic, std::string group,
                                        std::vector<std::string> message_ids) override {
-    std::shared_ptr<SyncCompletion> stored;
-    const auto work = [&](Ledger& ledger, Now now) {
-      auto done = ledger.redrive(now, topic, group, message_ids);
-      if (done && *done > 0) stored = writer_->stage_completion();
-      return done;
-    };
-    auto done = engine_->run(work);
-    if (stored) {
-      const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
-      if (!outcome) co_return outcome.error();
-    }
-    co_return done;
+    return for_letters(&Ledger::redrive, std::move(topic), std::move(group),
+                       std::move(message_ids));
   }
 
   Async<Result<std::uint64_t>> purge(std::string topic, std::string group,
                                      std::vector<std::string> message_ids) override {
-    std::shared_ptr<SyncCompletion> stored;
-    const auto work = [&](Ledger& ledger, Now now) {
-      auto done = ledger.purge(now, topic, group, message_ids);
-      if (done && *done > 0) stored = writer_->stage_completion();
-      return done;
-    };
-    auto done = engine_->run(work);
-    if (stored) {
-      const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
-      if (!outcome) co_return outcome.error();
-    }
-    co_return done;
+    return for_letters(&Ledger::purge, std::move(topic), std::move(group), std::move(message_ids));
   }
 
   Async<Result<void>> delete_group(std::string topic, std::string group) override {
@@ -137,6 +108,32 @@ class DurableQueue final : public LedgerQueue {
   void shut_down() override { engine_->shut_down(); }
 
  private:
+  using ForLetters = Result<std::uint64_t> (Ledger::*)(Now now, const std::string& topic,
+                                                       const std::string& group,
+                                                       const std::vector<std::string>& message_ids);
+
+  // What was done, once its records are on disk. `stored` is null where there are none.
+  template <class T>
+  static Async<Result<T>> once_stored(std::shared_ptr<SyncCompletion> stored, Result<T> done) {
+    if (stored) {
+      const Result<void> outcome = co_await SyncCompletion::wait(std::move(stored));
+      if (!outcome) co_return outcome.error();
+    }
+    co_return done;
+  }
+
+  Async<Result<std::uint64_t>> for_letters(ForLetters which, std::string topic, std::string group,
+                                           std::vector<std::string> message_ids) {
+    std::shared_ptr<SyncCompletion> stored;
+    const auto work = [&](Ledger& ledger, Now now) {
+      auto done = (ledger.*which)(now, topic, group, message_ids);
+      if (done && *done > 0) stored = writer_->stage_completion();
+      return done;
+    };
+    auto done = engine_->run(work);
+    co_return co_await once_stored(std::move(stored), std::move(done));
+  }
+
   const std::shared_ptr<LedgerEngine> engine_;
   const std::unique_ptr<QueueWriter> writer_;
 };

@@ -15,11 +15,13 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include "domain/clock.h"
 #include "queue/redis/redis_test_server.h"
+#include "tls/test_certificates.h"
 
 namespace gpu_telemetry::queue {
 namespace {
@@ -416,6 +418,68 @@ TEST(RedisQueueTest, WarnsOfSettingsThatLoseMessages) {
   server.ask({"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"});
   server.ask({"CONFIG", "SET", "maxmemory", "100mb"});
   EXPECT_THAT(warnings(), ElementsAre(HasSubstr("appendonly"), HasSubstr("maxmemory-policy")));
+}
+
+// --- TLS
+
+class RedisTlsTest : public ::testing::Test {
+ protected:
+  // A redis-server with a certificate for `names`, as it is reached by TLS.
+  RedisServer start(const std::string& names) {
+    const auto pair = authority_.issue(names);
+    const std::uint16_t port = RedisTestServer::free_port();
+    redis_.emplace(std::vector<std::string>{
+        "--tls-port", std::to_string(port), "--tls-auth-clients", "no", "--tls-cert-file",
+        files_.write("cert.pem", pair.certificate), "--tls-key-file",
+        files_.write("key.pem", pair.key), "--tls-ca-cert-file", trusted_});
+    RedisServer server = redis_->address();
+    server.port = port;
+    server.tls = true;
+    server.ca_file = trusted_;
+    return server;
+  }
+  Result<std::vector<PublishResult>> publish(const RedisServer& server) {
+    queue_ = open(runner_, server);
+    return runner_.run(queue_->publish("telemetry", messages({"a"}, false), std::nullopt));
+  }
+
+  tls::TestAuthority authority_;
+  tls::TestFiles files_;
+  const std::string trusted_ = files_.write("ca.pem", authority_.certificate());
+  std::optional<RedisTestServer> redis_;
+  Runner runner_;
+  std::unique_ptr<RedisQueue> queue_;
+};
+
+TEST_F(RedisTlsTest, CarriesMessages) {
+  const auto published = publish(start("IP:127.0.0.1"));
+  ASSERT_TRUE(published) << published.error();
+  const auto found = runner_.run(queue_->fetch(request(1, 0ms)));
+  ASSERT_TRUE(found) << found.error();
+  ASSERT_THAT(*found, SizeIs(1));
+  EXPECT_EQ(*found->front().payload, "a");
+}
+
+TEST_F(RedisTlsTest, TrustsNobodyElse) {
+  RedisServer server = start("IP:127.0.0.1");
+  server.ca_file = files_.write("other.pem", tls::TestAuthority("other").certificate());
+  const auto published = publish(server);
+  ASSERT_FALSE(published);
+  EXPECT_THAT(published.error().message, HasSubstr("certificate"));
+}
+
+TEST_F(RedisTlsTest, ACertificateForAnotherHostIsRefused) {
+  const auto published = publish(start("DNS:elsewhere"));
+  ASSERT_FALSE(published);
+  EXPECT_THAT(published.error().message, HasSubstr("certificate"));
+}
+
+TEST_F(RedisTlsTest, AFileOfAuthoritiesThatIsNotThereIsNamed) {
+  RedisServer server = start("IP:127.0.0.1");
+  server.ca_file = "/nowhere/ca.pem";
+  const auto published = publish(server);
+  ASSERT_FALSE(published);
+  EXPECT_THAT(published.error().message, HasSubstr("/nowhere/ca.pem"));
 }
 
 }  // namespace

@@ -9,6 +9,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include "domain/clock.h"
+#include "tls/tls_context.h"
+
 namespace gpu_telemetry::queue {
 
 namespace asio = boost::asio;
@@ -45,8 +48,8 @@ class StreamOver final : public RedisStream {
 // The TLS context has to live as long as its stream.
 class TlsStream final : public RedisStream {
  public:
-  TlsStream(const asio::any_io_executor& strand, asio::ssl::context context)
-      : context_(std::move(context)), stream_(strand, context_) {}
+  TlsStream(const asio::any_io_executor& strand, std::shared_ptr<asio::ssl::context> context)
+      : context_(std::move(context)), stream_(strand, *context_) {}
   asio::awaitable<std::size_t> read_some(asio::mutable_buffer into, error_code& error) override {
     return stream_.read_some(into, error);
   }
@@ -58,7 +61,7 @@ class TlsStream final : public RedisStream {
   TlsSocket& socket() { return stream_.socket(); }
 
  private:
-  asio::ssl::context context_;
+  const std::shared_ptr<asio::ssl::context> context_;
   StreamOver<TlsSocket> stream_;
 };
 
@@ -120,25 +123,13 @@ asio::awaitable<error_code> connect_tcp(const RedisServer& server, asio::ip::tcp
   co_return error;
 }
 
-Result<asio::ssl::context> make_context(const RedisServer& server) {
-  asio::ssl::context context(asio::ssl::context::tls_client);
-  error_code error;
-  if (server.ca_file.empty()) {
-    context.set_default_verify_paths(error);
-  } else {
-    context.load_verify_file(server.ca_file, error);
-  }
-  if (error) return invalid("CA file \"" + server.ca_file + "\": " + error.message());
-  context.set_verify_mode(asio::ssl::verify_peer, error);
-  return context;
-}
-
 asio::awaitable<Result<std::shared_ptr<RedisStream>>> connect_tls(
     const RedisServer& server, const asio::any_io_executor& strand,
     std::chrono::milliseconds timeout) {
-  auto context = make_context(server);
+  // Anew for each connection, which is rare: its file may have changed.
+  auto context = tls::TlsContext::for_client(server.ca_file, system_clock());
   if (!context) co_return context.error();
-  auto stream = std::make_shared<TlsStream>(strand, std::move(*context));
+  auto stream = std::make_shared<TlsStream>(strand, (*context)->current());
   TlsSocket& tls = stream->socket();
   tls.set_verify_callback(asio::ssl::host_name_verification(server.host));
   SSL_set_tlsext_host_name(tls.native_handle(), server.host.c_str());
@@ -146,12 +137,16 @@ asio::awaitable<Result<std::shared_ptr<RedisStream>>> connect_tls(
     if (const auto held = weak.lock()) held->close();
   });
   error_code error = co_await connect_tcp(server, tls.next_layer(), strand);
-  if (!error) {
+  const bool connected = !error;
+  if (connected) {
     co_await tls.async_handshake(asio::ssl::stream_base::client,
                                  redirect_error(use_awaitable, error));
   }
   if (deadline.passed()) co_return cannot_connect(server, "no answer in time");
-  if (error) co_return cannot_connect(server, error.message());
+  if (error) {
+    co_return cannot_connect(
+        server, connected ? tls::handshake_problem(tls.native_handle(), error) : error.message());
+  }
   co_return std::shared_ptr<RedisStream>(std::move(stream));
 }
 

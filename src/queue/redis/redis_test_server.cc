@@ -21,16 +21,12 @@ namespace gpu_telemetry::queue {
 
 namespace asio = boost::asio;
 
-namespace {
-
-std::uint16_t free_port() {
+std::uint16_t RedisTestServer::free_port() {
   asio::io_context context;
   const asio::ip::tcp::acceptor acceptor(
       context, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0));
   return acceptor.local_endpoint().port();
 }
-
-}  // namespace
 
 std::optional<std::string> RedisTestServer::program() {
   for (const char* folder : {"/usr/bin/", "/usr/local/bin/", "/opt/homebrew/bin/"}) {

@@ -17,6 +17,8 @@ class RedisTestServer {
   // The path of redis-server; none when it is not installed.
   static std::optional<std::string> program();
 
+  static std::uint16_t free_port();
+
   // `arguments` are added to the command line. Throws std::runtime_error when it does not come up.
   explicit RedisTestServer(std::vector<std::string> arguments = {});
   ~RedisTestServer();
