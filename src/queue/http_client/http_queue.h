@@ -36,7 +36,8 @@ struct HttpQueueOptions {
 // Errors beyond MessageQueue's: a full service's 429 is kFull and everything that may pass
 // (no connection, time-out, 5xx, a token that is refused) kUnavailable; where the service says when
 // to come again, the message does. A publish whose answer was lost may have been accepted: publish
-// it again with the same ids.
+// it again with the same ids. Until the time that a service's Retry-After named (2 s at least), the
+// same error comes without asking again.
 //
 // A fetch that is cancelled, and those that shut_down ends, tell the service that nobody waits any
 // longer; messages that were on their way are released, which is no retry. Requests of other kinds

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_future.hpp>
@@ -28,6 +29,7 @@ class HttpQueueTest : public testing::Test {
     http::Route route;
     route.pattern = "/api/v1/queue/stats";
     route.handler = [this, answer](http::Request& request) -> asio::awaitable<http::Response> {
+      ++asked_;
       authorization_ = request.headers.get("Authorization");
       co_return answer;
     };
@@ -49,6 +51,7 @@ class HttpQueueTest : public testing::Test {
   asio::thread_pool pool_{1};
   HttpQueueOptions options_;
   std::string authorization_;
+  std::atomic<int> asked_{0};
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<MessageQueue> queue_;
 };
@@ -75,6 +78,26 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair{415, ErrorCode::kInvalid}, std::pair{429, ErrorCode::kFull},
                     std::pair{500, ErrorCode::kUnavailable},
                     std::pair{503, ErrorCode::kUnavailable}));
+
+TEST_F(HttpQueueTest, DoesNotAskAgainBeforeTheTimeThatTheServiceNames) {
+  http::Response answer = http::problem(503, "the reason");
+  answer.headers.add("Retry-After", "2");
+  answer_stats_with(answer);
+  const auto begin = std::chrono::steady_clock::now();
+  while (asked_ < 2) EXPECT_THAT(ask().error().message, HasSubstr("the reason"));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::seconds{2});
+}
+
+TEST_F(HttpQueueTest, WhatIsFullMayBeAskedForSomethingElse) {
+  http::Response answer = http::problem(429, "full");
+  answer.headers.add("Retry-After", "60");
+  answer_stats_with(answer);
+  EXPECT_EQ(ask().error().code, ErrorCode::kFull);
+  EXPECT_EQ(ask().error().code, ErrorCode::kFull);
+  EXPECT_EQ(asked_, 1);
+  auto other = asio::co_spawn(pool_, queue_->delete_group("t", "g"), asio::use_future).get();
+  EXPECT_EQ(other.error().code, ErrorCode::kNotFound);  // as the server has no such route
+}
 
 TEST_F(HttpQueueTest, WhoeverAnswersSomethingElseIsNotAQueueService) {
   answer_stats_with(http::text_response(200, "welcome to nginx"));

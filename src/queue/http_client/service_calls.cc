@@ -1,6 +1,8 @@
 #include "queue/http_client/service_calls.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
+#include <charconv>
 #include <utility>
 
 #include "http/encoding.h"
@@ -10,7 +12,15 @@
 namespace gpu_telemetry::queue {
 namespace {
 
+using concurrency::MutexLock;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
 constexpr std::size_t kLargestProblem = 64 << 10;
+// The least that Retry-After can say. Our service says it when it is full or about to stop, and
+// both may be over much sooner: whoever calls has pauses of their own for that.
+constexpr seconds kLeastRetryAfter{1};
+constexpr seconds kLongestRespite{60};
 
 // The sentence of a problem document, or the status alone.
 std::string detail_of(const http::ClientResponse& answer) {
@@ -50,7 +60,35 @@ std::string encode_query_value(std::string_view text) {
   return out;
 }
 
+std::optional<Error> ServiceCalls::too_early(std::string_view what) {
+  const auto now = steady_clock::now();
+  const MutexLock lock(mutex_);
+  for (const std::string_view of : {std::string_view(), what}) {
+    const auto found = respites_.find(of);
+    if (found == respites_.end()) continue;
+    if (now < found->second.until) return found->second.why;
+    respites_.erase(found);
+  }
+  return std::nullopt;
+}
+
+void ServiceCalls::heed(std::string_view what, const http::ClientResponse& answer,
+                        const Error& error) {
+  if (answer.status != 429 && answer.status != 503) return;
+  const std::string_view text = http::trim(answer.headers.get("Retry-After"));
+  unsigned asked = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), asked);
+  if (problem != std::errc() || end != text.data() + text.size()) return;  // none, or a date
+  const seconds pause = std::min<seconds>(seconds{asked}, kLongestRespite);
+  if (pause <= kLeastRetryAfter) return;
+  const MutexLock lock(mutex_);
+  respites_.insert_or_assign(std::string(answer.status == 503 ? std::string_view() : what),
+                             Respite{steady_clock::now() + pause, error});
+}
+
 Async<Result<std::string>> ServiceCalls::send(ServiceCall call) {
+  const std::string what = call.target.substr(0, call.target.find('?'));
+  if (auto early = too_early(what)) co_return std::move(*early);
   http::ClientRequest request;
   request.method = call.method;
   request.target = "/api/v1/queue/" + call.target;
@@ -71,14 +109,15 @@ Async<Result<std::string>> ServiceCalls::send(ServiceCall call) {
     error.code = ErrorCode::kUnavailable;
     co_return error;
   }
-  Result<std::string> body = understand(call, std::move(*answer));
+  Result<std::string> body = understand(call, *answer);
+  if (!body) heed(what, *answer, body.error());
   const bool away = !body && body.error().code == ErrorCode::kUnavailable;
   note(!away, away ? std::string_view(body.error().message) : std::string_view());
   co_return body;
 }
 
 Result<std::string> ServiceCalls::understand(const ServiceCall& call,
-                                             http::ClientResponse answer) const {
+                                             http::ClientResponse& answer) const {
   if (answer.status == 200 && is_binary(answer)) return std::move(answer.body);
   const std::string_view after = answer.headers.get("Retry-After");
   std::string message = "queue service " + options_.url + ": ";

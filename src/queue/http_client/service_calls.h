@@ -2,10 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "concurrency/thread_annotations.h"
 #include "http/client.h"
 #include "queue/http_client/http_queue.h"
 
@@ -28,16 +32,28 @@ class ServiceCalls {
   ServiceCalls(HttpQueueOptions options, std::shared_ptr<http::Client> client)
       : options_(std::move(options)), client_(std::move(client)) {}
 
-  // The body of a 200. Errors as http_queue.h says.
+  // The body of a 200. Errors as http_queue.h says. Until the time that the service's Retry-After
+  // named, it is not asked again: after 503 for nothing, after 429 not for the same.
   Async<Result<std::string>> send(ServiceCall call);
 
  private:
-  Result<std::string> understand(const ServiceCall& call, http::ClientResponse answer) const;
+  struct Respite {
+    std::chrono::steady_clock::time_point until;
+    Error why;
+  };
+
+  // The error of a call that would come too early.
+  std::optional<Error> too_early(std::string_view what);
+  void heed(std::string_view what, const http::ClientResponse& answer, const Error& error);
+  Result<std::string> understand(const ServiceCall& call, http::ClientResponse& answer) const;
   void note(bool reached, std::string_view trouble);
 
   const HttpQueueOptions options_;
   const std::shared_ptr<http::Client> client_;
   std::atomic<int> reached_{-1};  // the last request's outcome; -1: there was none
+  concurrency::Mutex mutex_;
+  // By what is not to be asked for; under the empty text, anything.
+  std::map<std::string, Respite, std::less<>> respites_ GPU_TELEMETRY_GUARDED_BY(mutex_);
 };
 
 // A value of a query, percent-encoded.

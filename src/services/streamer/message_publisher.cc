@@ -14,8 +14,8 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kFirstPause{5};
-// A service's Retry-After says 1 s at least, because HTTP has nothing less, and a small queue would
-// be empty by then.
+// Shorter than a service's Retry-After of 1 s, the least that it can say: a small queue would be
+// empty by then. What is longer the queue's client keeps to.
 constexpr milliseconds kShortestLimitFull{50};
 constexpr milliseconds kLongestLimitFull{1000};
 constexpr milliseconds kLongestPauseAway{2000};
