@@ -4,11 +4,11 @@
 Streamers share a file and publish it through TCP proxies to queue services; collectors store it in
 MongoDB; every service is a process of its own. Until the file is through, at random moments,
 processes are killed and started again, frozen past their leases, connections are cut and slowed,
-storage refuses, streamers come and go. Then everything is left in peace, and what the API answers
-is compared with the file, value by value.
+storage refuses, streamers come and go, while somebody reads GPUs from the API. Then everything is
+left in peace, and what the API answers is compared with the file, value by value.
 
-Passes when every value of the file is stored exactly once, no message is dead, the queue is empty
-and no process ended by itself. The seed decides what happens when; how far the pipeline has come at
+Passes when every value of the file is stored exactly once, no answer in between had a value that is
+not the file's, no message is dead, the queue is empty and no process ended by itself. The seed decides what happens when; how far the pipeline has come at
 that moment is up to the machine.
 
   tests/chaos/chaos.py --engine redis --samples 1000000 --seconds 600 --seed 7
@@ -17,12 +17,13 @@ that moment is up to the machine.
 import argparse
 import collections
 import contextlib
+import http.client
 import json
-import os
 import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -202,13 +203,14 @@ class Faults:
         self._undo.append((time.monotonic() + seconds, undo))
 
     def kill(self):
-        kind = self.rng.choice(["streamer", "collector", "queue-service", "redis"])
+        kind = self.rng.choice(["streamer", "collector", "queue-service", "redis", "api-gateway"])
         victims = self.cluster.of_kind(kind)
-        if victims and (victim := self.rng.choice(victims)).kill():
+        if victims and self.rng.choice(victims).kill():
             self.counts[f"kill {kind}"] += 1
 
     def freeze(self):
-        victims = self.cluster.of_kind("streamer", "collector", "queue-service")
+        victims = self.cluster.of_kind("streamer", "collector", "queue-service", "redis",
+                                       "api-gateway", "mongodb")
         seconds = self.rng.uniform(0.2, self.longest_freeze)
         if victims and (victim := self.rng.choice(victims)).freeze():
             self.counts[f"freeze {victim.kind}"] += 1
@@ -243,6 +245,47 @@ class Faults:
         if len(streamers) > 1:
             self.cluster.remove(self.rng.choice(streamers))
             self.counts["streamer removed"] += 1
+
+
+class Reader(threading.Thread):
+    """Asks a gateway for GPUs at random until it is stopped, and compares the values that it gets.
+
+    An answer may lack values that are on their way, but has none that the file has not. Values that
+    were stamped as they were read are compared without their times.
+    """
+
+    def __init__(self, gateway, expected, timestamps):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.stamped = timestamps == "now"
+        self.allowed = {self.value_of(*key, value) for key, value in expected.items()}
+        self.uuids = sorted({uuid for uuid, _, _ in expected})
+        self.answered = self.unanswered = self.values = 0
+        self.wrong = []
+        self.stopping = threading.Event()
+
+    def value_of(self, uuid, metric, timestamp, value):
+        return uuid, metric, None if self.stamped else timestamp, value
+
+    def run(self):
+        pick = random.Random(1)
+        while not self.stopping.wait(0.1):  # the pace of asking
+            uuid = pick.choice(self.uuids)
+            try:
+                page = get(f"{self.gateway}/api/v1/gpus/{uuid}/telemetry?limit=5000&order=desc",
+                           timeout=2)
+            except (OSError, http.client.HTTPException):
+                self.unanswered += 1
+                continue
+            self.answered += 1
+            self.values += len(page["telemetry"])
+            given = (self.value_of(uuid, each["metric_name"], each["timestamp"], each["value"])
+                     for each in page["telemetry"])
+            self.wrong += [value for value in given if value not in self.allowed]
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
 
 
 class Meter:
@@ -334,14 +377,19 @@ def run(arguments, folder):
     cluster = Cluster(folder, arguments.engine, csv, interval, arguments.timestamps)
     faults = Faults(cluster, rng, arguments.every)
     meter = Meter()
+    reader = Reader(cluster.gateway, expected, arguments.timestamps)
+    reader.start()
     began = time.monotonic()
     try:
         through = flow(cluster, faults, meter, arguments.seconds * 5 + 120)
+        reader.stop()
+        ready(cluster.gateway)
         took = time.monotonic() - began
         topic = cluster.statistics() or {"groups": []}
         dead = sum(group["dead"] for group in topic["groups"])
         stored, doubled = stored_values(cluster.gateway)
     finally:
+        reader.stop()
         cluster.stop()
     lost, strange = compare(expected, stored, arguments.timestamps)
     crashes = {member.name: member.crashes for member in cluster.everyone() if member.crashes}
@@ -349,11 +397,13 @@ def run(arguments, folder):
         "engine": arguments.engine, "seed": arguments.seed, "seconds": round(took),
         "values": len(expected), "stored": len(stored), "faults": dict(sorted(faults.counts.items())),
         "kills": sum(member.kills for member in cluster.everyone()),
+        "reads": {"answered": reader.answered, "unanswered": reader.unanswered,
+                  "values": reader.values, "wrong": reader.wrong[:5]},
         "redeliveries": meter.total, "lost": lost, "doubled": doubled + strange, "dead_letters": dead,
         "crashes": crashes, "through": through,
     }
     print(json.dumps(result, indent=2))
-    return through and not (lost or doubled or strange or dead or crashes)
+    return through and not (lost or doubled or strange or dead or crashes or reader.wrong)
 
 
 def main():
