@@ -257,7 +257,9 @@ TEST_F(ServerLimitsTest, DoesNotTimeAHandlerOut) {
   RawConnection connection(start());
   ASSERT_TRUE(connection.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"));
   stage_.entered.get_future().get();
-  std::this_thread::sleep_for(80ms);
+  RawConnection later(server_->port());
+  ASSERT_TRUE(later.send("GET /hello"));
+  EXPECT_EQ(later.answer().status, 408) << "the time is over";
   stage_.leave = true;
   EXPECT_EQ(connection.answer().body, "waited");
 }

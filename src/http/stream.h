@@ -40,7 +40,8 @@ class Stream {
     boost::system::error_code ignored;  // a socket that is gone already says so at the first read
     socket_.non_blocking(true, ignored);
     socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
-    socket_.set_option(UnsentLimit(kMostUnsent), ignored);
+    const int unsent = kMostUnsent;  // where it cannot be set, the kernel's own limit holds
+    ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     if (context != nullptr) tls_ = std::make_unique<Tls>(socket_, std::move(context));
   }
   // TLS refers to the socket.
@@ -122,8 +123,6 @@ class Stream {
   }
 
  private:
-  using UnsentLimit = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
-
   struct Tls {
     Tls(Socket& socket, std::shared_ptr<TlsContext> made_by)
         : context(std::move(made_by)), stream(socket, *context), later(socket.get_executor()) {}
