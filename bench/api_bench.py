@@ -67,7 +67,9 @@ def load(base, paths, folder, duration, connections=32):
                           text=True, env={**os.environ, "PATHS": str(listed)}).stdout
     assert "Non-2xx" not in said and "Socket errors" not in said, said
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
-    return rate, seconds(re.search(r"50%\s+(\S+)", said)[1]), seconds(re.search(r"99%\s+(\S+)", said)[1])
+    # Lines of their own: a standard deviation may be 73.50 % of something.
+    p50, p99 = (re.search(rf"^\s+{part}%\s+(\S+)", said, re.MULTILINE)[1] for part in (50, 99))
+    return rate, seconds(p50), seconds(p99)
 
 
 def prometheus(folder, csv_path):

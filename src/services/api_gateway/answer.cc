@@ -1,5 +1,6 @@
 #include "services/api_gateway/answer.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -39,6 +40,24 @@ void append_time_member(std::string& out, std::string_view name, Timestamp time)
   out += '"';
 }
 
+namespace {
+
+// Writes the array where it has room, and returns how long it is.
+template <class Value, class Put>
+std::size_t put_array(char* const begin, std::span<const Value> values, const Put& put) {
+  char* at = begin;
+  *at++ = '[';
+  for (const Value value : values) {
+    at = put(at, value);
+    *at++ = ',';
+  }
+  if (!values.empty()) --at;
+  *at++ = ']';
+  return static_cast<std::size_t>(at - begin);
+}
+
+}  // namespace
+
 void append_seconds_member(std::string& out, std::string_view name, Milliseconds duration) {
   append_number_member(out, name, static_cast<double>(duration.count()) / 1000);
 }
@@ -47,34 +66,33 @@ void separate(std::string& out) {
   if (out.back() != '[') out += ',';
 }
 
-void append_series_members(std::string& out, std::span<const std::int64_t> times,
-                           std::span<const double> values) {
+const std::string& SeriesMembers::text_of(std::span<const std::int64_t> times) {
+  for (const Written& each : written_) {
+    if (std::equal(times.begin(), times.end(), each.times.begin(), each.times.end())) {
+      return each.text;
+    }
+  }
+  constexpr std::size_t kMostWritten = 8;
+  if (written_.size() < kMostWritten) written_.emplace_back();
+  Written& fresh = written_[next_];
+  next_ = (next_ + 1) % kMostWritten;
   constexpr std::size_t kTimeMaxSize = 21;  // with a comma
-  json::append_key(out, "times");
-  std::size_t before = out.size();
-  out.resize(before + 2 + times.size() * kTimeMaxSize);
-  char* at = out.data() + before;
-  *at++ = '[';
-  for (const std::int64_t time : times) {
-    at = std::to_chars(at, at + kTimeMaxSize, time).ptr;
-    *at++ = ',';
-  }
-  if (!times.empty()) --at;
-  *at++ = ']';
-  out.resize(static_cast<std::size_t>(at - out.data()));
+  fresh.times.assign(times.begin(), times.end());
+  fresh.text.resize(2 + times.size() * kTimeMaxSize);
+  fresh.text.resize(put_array(fresh.text.data(), times, [](char* at, std::int64_t time) {
+    return std::to_chars(at, at + kTimeMaxSize, time).ptr;
+  }));
+  return fresh.text;
+}
 
+void SeriesMembers::append(std::string& out, std::span<const std::int64_t> times,
+                           std::span<const double> values) {
+  json::append_key(out, "times");
+  out += text_of(times);
   json::append_key(out, "values");
-  before = out.size();
+  const std::size_t before = out.size();
   out.resize(before + 2 + values.size() * (json::kNumberMaxSize + 1));
-  at = out.data() + before;
-  *at++ = '[';
-  for (const double value : values) {
-    at = json::put_number(at, value);
-    *at++ = ',';
-  }
-  if (!values.empty()) --at;
-  *at++ = ']';
-  out.resize(static_cast<std::size_t>(at - out.data()));
+  out.resize(before + put_array(out.data() + before, values, json::put_number));
 }
 
 void append_freshness(std::string& out, const Freshness& freshness) {

@@ -26,9 +26,25 @@ void append_seconds_member(std::string& out, std::string_view name, Milliseconds
 // Appends a comma unless an array has just begun.
 void separate(std::string& out);
 
-// `times` and `values`: Unix milliseconds and as many numbers.
-void append_series_members(std::string& out, std::span<const std::int64_t> times,
-                           std::span<const double> values);
+// The members `times` (Unix milliseconds) and `values` of one series after another. Many series of
+// a document have the same times, or one of a few: what was written of them once is copied.
+class SeriesMembers {
+ public:
+  // As many values as times.
+  void append(std::string& out, std::span<const std::int64_t> times,
+              std::span<const double> values);
+
+ private:
+  struct Written {
+    std::vector<std::int64_t> times;
+    std::string text;
+  };
+
+  const std::string& text_of(std::span<const std::int64_t> times);
+
+  std::vector<Written> written_;
+  std::size_t next_ = 0;  // to be forgotten
+};
 
 // `state`, `age_seconds` and `scrape_interval_seconds`.
 void append_freshness(std::string& out, const Freshness& freshness);

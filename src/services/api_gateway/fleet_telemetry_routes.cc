@@ -208,6 +208,7 @@ std::string document(const Question& question, const std::vector<Group>& groups,
   json::append_key(body, "series");
   body += '[';
   std::vector<std::int64_t> times;
+  SeriesMembers members;
   for (const storage::GroupSeries& each : series) {
     const Group& group = groups[each.group];
     separate(body);
@@ -221,7 +222,7 @@ std::string document(const Question& question, const std::vector<Group>& groups,
     append_count_member(body, "gpus", different(group.members));
     times.clear();
     for (const Timestamp time : each.times) times.push_back(unix_milliseconds(time));
-    append_series_members(body, times, each.values);
+    members.append(body, times, each.values);
     body += '}';
   }
   body += ']';

@@ -199,6 +199,7 @@ class Series final : public TelemetryBody {
       const auto samples = page_.take(SIZE_MAX);
       if (!samples) return samples.error();
       if (samples->empty()) break;
+      make_room(*samples);
       for (const StoredSample& sample : *samples) {
         Column& column = columns_[sample.metric];
         column.times.push_back(unix_milliseconds(sample.timestamp));
@@ -214,13 +215,27 @@ class Series final : public TelemetryBody {
   struct Column {
     std::vector<std::int64_t> times;
     std::vector<double> values;
+    std::size_t coming = 0;
   };
+
+  void make_room(std::span<const StoredSample> samples) {
+    for (const StoredSample& sample : samples) ++columns_[sample.metric].coming;
+    for (Column& column : columns_) {
+      if (column.coming == 0) continue;
+      const std::size_t size = column.times.size() + column.coming;
+      column.coming = 0;
+      if (size <= column.times.capacity()) continue;
+      column.times.reserve(std::max(size, 2 * column.times.capacity()));
+      column.values.reserve(std::max(size, 2 * column.values.capacity()));
+    }
+  }
 
   void append_document(std::string& out) const {
     out += '{';
     json::append_member(out, "gpu_uuid", page_.uuid());
     json::append_key(out, "series");
     out += '[';
+    SeriesMembers members;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       if (columns_[i].times.empty()) continue;
       const std::string& metric = page_.metrics()[i];
@@ -229,7 +244,7 @@ class Series final : public TelemetryBody {
       json::append_member(out, "metric_name", metric);
       json::append_member(out, "unit", page_.unit(metric));
       json::append_member(out, "kind", kind_of(metric));
-      append_series_members(out, columns_[i].times, columns_[i].values);
+      members.append(out, columns_[i].times, columns_[i].values);
       out += '}';
     }
     out += ']';

@@ -1,7 +1,9 @@
 #include "storage/embedded/head_column.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <numeric>
 #include <span>
@@ -9,46 +11,41 @@
 namespace gpu_telemetry::storage::embedded {
 
 void HeadRun::grow(Arena& arena) {
-  std::uint64_t capacity = kFirstChunk;
-  if (tail != nullptr) capacity = std::min(tail->capacity * 2, kLargestChunk);
-  auto* const chunk =
-      new (arena.allocate(sizeof(HeadChunk) + capacity * sizeof(HeadSample))) HeadChunk;
-  chunk->capacity = capacity;
-  if (tail == nullptr) {
-    first = chunk;
-  } else {
-    tail->next = chunk;
+  const std::size_t capacity = HeadChunks::capacity(chunk_count);
+  auto* const chunk = new (arena.allocate(capacity * sizeof(HeadSample))) HeadSample[capacity];
+  if (chunk_count == 0) {
+    chunks.only = chunk;
+  } else if (std::has_single_bit(chunk_count)) {  // the list is full
+    auto** const longer = new (arena.allocate(std::size_t{2} * chunk_count * sizeof(HeadSample*)))
+        HeadSample*[2 * chunk_count];
+    std::copy_n(chunks.several == nullptr ? &chunks.only : chunks.several, chunk_count, longer);
+    chunks.several = longer;
   }
-  tail = chunk;
-  at = chunk->samples();
+  if (chunks.several != nullptr) chunks.several[chunk_count] = chunk;
+  ++chunk_count;
+  at = chunk;
   end = at + capacity;
 }
 
 HeadSample HeadRun::newest(bool sorted) const {
   if (sorted) return at[-1];
   HeadSample found{kMinTime, 0};
-  std::uint64_t left = size;
-  for (const HeadChunk* chunk = first; left > 0; chunk = chunk->next) {
-    const auto count = std::min<std::uint64_t>(chunk->capacity, left);
-    for (const HeadSample* sample = chunk->samples(); sample != chunk->samples() + count;
-         ++sample) {
-      if (sample->timestamp >= found.timestamp) found = *sample;
+  for (std::size_t i = 0; i < chunk_count; ++i) {
+    for (const HeadSample& sample : chunks.samples(i, size)) {
+      if (sample.timestamp >= found.timestamp) found = sample;
     }
-    left -= count;
   }
   return found;
 }
 
 void HeadRun::newest_times(std::size_t most, std::vector<std::int64_t>& out) const {
-  std::uint64_t skip = size > most ? size - most : 0;
-  std::uint64_t left = size;
-  for (const HeadChunk* chunk = first; left > 0; chunk = chunk->next) {
-    const auto count = std::min<std::uint64_t>(chunk->capacity, left);
-    for (std::uint64_t i = std::min(skip, count); i < count; ++i) {
-      out.push_back(chunk->samples()[i].timestamp);
+  std::size_t skip = size > most ? size - most : 0;
+  for (std::size_t i = 0; i < chunk_count; ++i) {
+    const auto samples = chunks.samples(i, size);
+    for (const HeadSample& sample : samples.subspan(std::min(skip, samples.size()))) {
+      out.push_back(sample.timestamp);
     }
-    skip -= std::min(skip, count);
-    left -= count;
+    skip -= std::min(skip, samples.size());
   }
 }
 
@@ -96,34 +93,24 @@ void HeadColumnView::add_run(const HeadRun& run, std::int64_t cutoff) {
   const std::int64_t shown_from =
       head_stored_at_ >= cutoff ? saturating_subtract(cutoff, run.longest_delay) : cutoff;
   if (run.last < shown_from) return;
-  Run view{.chunks = {},
-           .size = run.size,
-           .shown_from = shown_from,
-           .longest_delay = run.longest_delay,
-           .last = run.last};
-  std::uint64_t covered = 0;
-  const HeadChunk* chunk = run.first;
-  while (true) {
-    view.chunks.push_back(chunk);
-    covered += chunk->capacity;
-    // `next` of the last chunk may be written at this moment by an insertion.
-    if (covered >= run.size) break;
-    chunk = chunk->next;
-  }
+  runs_.push_back({.chunks = run.chunks,
+                   .size = run.size,
+                   .chunk_count = run.chunk_count,
+                   .shown_from = shown_from,
+                   .longest_delay = run.longest_delay,
+                   .last = run.last});
   first_ = std::min(first_, std::max(run.earliest, shown_from));
   last_ = std::max(last_, run.last);
   samples_ += run.size;
-  runs_.push_back(std::move(view));
 }
 
 void HeadColumnView::add_rest(const HeadRun& run, std::int64_t cutoff) {
   if (run.size == 0) return;
   std::vector<HeadSample> samples;
   samples.reserve(run.size);
-  for (const HeadChunk* chunk = run.first; samples.size() < run.size;) {
-    const auto take = std::min<std::uint64_t>(chunk->capacity, run.size - samples.size());
-    samples.insert(samples.end(), chunk->samples(), chunk->samples() + take);
-    if (samples.size() < run.size) chunk = chunk->next;
+  for (std::size_t i = 0; i < run.chunk_count; ++i) {
+    const auto chunk = run.chunks.samples(i, run.size);
+    samples.insert(samples.end(), chunk.begin(), chunk.end());
   }
   std::stable_sort(samples.begin(), samples.end(), [](const HeadSample& a, const HeadSample& b) {
     return a.timestamp < b.timestamp;
@@ -151,27 +138,21 @@ void HeadColumnView::visit_run(const Run& run, std::int64_t start, std::int64_t 
   start = std::max(start, run.shown_from);
   if (start > end) return;
   // The last chunk that begins at or before `start` is the first that can hold it.
-  const auto later = std::upper_bound(
-      run.chunks.begin(), run.chunks.end(), start,
-      [](std::int64_t time, const HeadChunk* chunk) { return time < chunk->samples()->timestamp; });
-  std::size_t index = static_cast<std::size_t>(later - run.chunks.begin());
-  if (index > 0) --index;
-  std::uint64_t before = 0;
-  for (std::size_t i = 0; i < index; ++i) before += run.chunks[i]->capacity;
-  for (; index < run.chunks.size(); ++index) {
-    const HeadChunk& chunk = *run.chunks[index];
-    const auto count = std::min<std::uint64_t>(chunk.capacity, run.size - before);
-    before += count;
-    const HeadSample* first = chunk.samples();
-    const HeadSample* last = first + count;
-    const auto is_earlier = [](const HeadSample& sample, std::int64_t time) {
-      return sample.timestamp < time;
-    };
-    if (first != last && first->timestamp < start) {
-      first = std::lower_bound(first, last, start, is_earlier);
-    }
+  std::size_t index = 0;
+  for (std::size_t later = run.chunk_count; later - index > 1;) {
+    const std::size_t middle = index + (later - index) / 2;
+    (run.chunks.at(middle)->timestamp <= start ? index : later) = middle;
+  }
+  const auto is_earlier = [](const HeadSample& sample, std::int64_t time) {
+    return sample.timestamp < time;
+  };
+  for (; index < run.chunk_count; ++index) {
+    const auto samples = run.chunks.samples(index, run.size);
+    auto first = samples.begin();
+    auto last = samples.end();
+    if (first->timestamp < start) first = std::lower_bound(first, last, start, is_earlier);
     if (first == last) continue;
-    const bool is_last = (last - 1)->timestamp > end;
+    const bool is_last = std::prev(last)->timestamp > end;
     if (is_last) last = std::lower_bound(first, last, end + 1, is_earlier);
     visit(std::span<const HeadSample>(first, last));
     if (is_last) return;
@@ -180,7 +161,15 @@ void HeadColumnView::visit_run(const Run& run, std::int64_t start, std::int64_t 
 
 void HeadColumnView::read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out) {
   visit_run(run, start, end, [&out](std::span<const HeadSample> samples) {
-    for (const HeadSample& sample : samples) out.append(sample.timestamp, sample.value);
+    const std::size_t before = out.size();
+    out.timestamps.resize(before + samples.size());
+    out.values.resize(before + samples.size());
+    std::int64_t* const timestamps = out.timestamps.data() + before;
+    double* const values = out.values.data() + before;
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      timestamps[i] = samples[i].timestamp;
+      values[i] = samples[i].value;
+    }
   });
 }
 
@@ -302,6 +291,10 @@ void HeadColumnView::read(std::int64_t start, std::int64_t end, Samples& out,
                           Samples& scratch) const {
   out.clear();
   if (start > end || first_ > end || last_ < start) return;
+  constexpr std::uint64_t kManyInABlock = 1024;
+  const std::uint64_t most = std::min(samples_, kManyInABlock);
+  out.timestamps.reserve(most);
+  out.values.reserve(most);
   if (!runs_.empty()) read_run(runs_.front(), start, end, out);
   if (runs_.size() <= 1 && rest_.empty()) return;
   Samples newer;

@@ -5,12 +5,14 @@
 // runs that it fits behind, or else to an unsorted rest. So of two samples with one timestamp, the
 // one in the later run was written later, and last-written-wins needs no search when writing.
 //
-// A run is a chain of chunks that only grows at its end: whoever knows how many samples a run had
+// A run is a list of chunks that only grows at its end: whoever knows how many samples a run had
 // may read them while others are added.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "storage/embedded/arena.h"
@@ -24,22 +26,38 @@ struct HeadSample {
   double value = 0;
 };
 
-// Followed in memory by `capacity` samples.
-struct HeadChunk {
-  HeadChunk* next = nullptr;
-  std::uint64_t capacity = 0;
-  HeadSample* samples() { return reinterpret_cast<HeadSample*>(this + 1); }
-  const HeadSample* samples() const { return reinterpret_cast<const HeadSample*>(this + 1); }
+// The chunks of a run: each twice as large as the one before it, up to a bound. `several` is null
+// while there is one. A longer list is a new one in the arena, so that whoever has an older one may
+// go on reading it.
+struct HeadChunks {
+  HeadSample* only = nullptr;
+  HeadSample** several = nullptr;
+
+  static constexpr std::size_t kFirst = 4;  // samples
+  static constexpr std::size_t kDoublings = 6;
+  static constexpr std::size_t kLargest = kFirst << kDoublings;
+
+  static constexpr std::size_t capacity(std::size_t chunk) {
+    return kFirst << std::min(chunk, kDoublings);
+  }
+  // Samples of all chunks before this one.
+  static constexpr std::size_t begin(std::size_t chunk) {
+    if (chunk <= kDoublings) return (kFirst << chunk) - kFirst;
+    return kLargest - kFirst + (chunk - kDoublings) * kLargest;
+  }
+  const HeadSample* at(std::size_t chunk) const {
+    return several == nullptr ? only : several[chunk];
+  }
+  // The samples of a chunk of a run that has `size`.
+  std::span<const HeadSample> samples(std::size_t chunk, std::size_t size) const {
+    return {at(chunk), std::min(capacity(chunk), size - begin(chunk))};
+  }
 };
 
 struct HeadRun {
-  static constexpr std::uint64_t kFirstChunk = 4;
-  static constexpr std::uint64_t kLargestChunk = 256;
-
-  HeadChunk* first = nullptr;
-  HeadChunk* tail = nullptr;
+  HeadChunks chunks;
   HeadSample* at = nullptr;   // where the next sample goes
-  HeadSample* end = nullptr;  // of the tail chunk
+  HeadSample* end = nullptr;  // of the last chunk
   std::int64_t earliest = kMaxTime;
   std::int64_t last = kMinTime;
   // The longest that a sample was stored after its own time, in ms: a sample at t was stored at
@@ -47,6 +65,7 @@ struct HeadRun {
   // storing.
   std::int64_t longest_delay = 0;
   std::uint32_t size = 0;
+  std::uint32_t chunk_count = 0;
 
   void append(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at) {
     if (at == end) grow(arena);
@@ -120,8 +139,9 @@ class HeadColumnView {
 
  private:
   struct Run {
-    std::vector<const HeadChunk*> chunks;
+    HeadChunks chunks;
     std::uint32_t size = 0;
+    std::uint32_t chunk_count = 0;
     std::int64_t shown_from = 0;
     std::int64_t longest_delay = 0;
     std::int64_t last = 0;
