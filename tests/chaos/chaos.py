@@ -20,6 +20,7 @@ import contextlib
 import http.client
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -421,6 +422,7 @@ def main():
     if needs.returncode != 0:
         print(needs.stderr, file=sys.stderr)
         return needs.returncode
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # stops all of it
     folder = tempfile.TemporaryDirectory(prefix="gpu-telemetry-chaos-")
     passed = False
     try:

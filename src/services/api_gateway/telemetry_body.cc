@@ -231,6 +231,9 @@ class Series final : public TelemetryBody {
   }
 
   void append_document(std::string& out) const {
+    constexpr std::size_t kMetricSize = 256;
+    constexpr std::size_t kPointSize = 24;  // a time and a value, about
+    out.reserve(out.size() + columns_.size() * kMetricSize + page_.count() * kPointSize);
     out += '{';
     json::append_member(out, "gpu_uuid", page_.uuid());
     json::append_key(out, "series");
