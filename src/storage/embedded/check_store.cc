@@ -8,6 +8,7 @@
 #include "storage/embedded/journal.h"
 #include "storage/embedded/overlay_file_system.h"
 #include "storage/embedded/series_file.h"
+#include "storage/embedded/wal_check.h"
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -15,13 +16,18 @@ namespace {
 
 // What the catalogue says, as far as it can be read.
 struct Listed {
-  bool readable = false;
   std::set<std::string> files;
   std::uint64_t journal_floor = 0;
 };
 
 Listed check_catalogue(io::FileSystem& overlay, const std::string& path, CheckReport& report) {
   Listed listed;
+  const auto log_damage = damage_of_wal(overlay, path + "-wal");
+  if (!log_damage) {
+    report.damage.push_back("catalogue: " + log_damage.error().message);
+  } else if (!log_damage->empty()) {
+    report.damage.push_back("catalogue: " + *log_damage);
+  }
   const auto attempt = [&]() -> Result<void> {
     bool created = false;
     auto catalogue = Catalogue::open(overlay, path, created);
@@ -38,7 +44,6 @@ Listed check_catalogue(io::FileSystem& overlay, const std::string& path, CheckRe
     return {};
   };
   const auto checked = attempt();
-  listed.readable = checked.has_value();
   if (!checked) report.damage.push_back("catalogue: " + checked.error().message);
   return listed;
 }
@@ -51,9 +56,8 @@ Result<void> check_files(io::FileSystem& files, const std::string& folder, Liste
   }
   for (const std::string& name : *names) {
     FileEntry entry;
-    // What the catalogue does not list is left of an interrupted step, and no part of the store.
-    const bool known = listed.files.erase(name) > 0;
-    if (!FileEntry::from_name(name, entry) || (listed.readable && !known)) continue;
+    listed.files.erase(name);
+    if (!FileEntry::from_name(name, entry)) continue;
     const auto reader = SeriesFileReader::open(files, folder + "/" + name);
     if (!reader) {
       report.damage.push_back(reader.error().message);

@@ -7,12 +7,28 @@
 
 #include "observability/log.h"
 #include "storage/embedded/store.h"
+#include "storage/embedded/wal_check.h"
 
 namespace gpu_telemetry::storage::embedded {
 
 namespace {
 
 constexpr ByteSize kSmallestSegment = 256_KiB;
+
+// Who was seen in a batch, and when.
+std::vector<GpuObservation> observations_of(const TelemetryBatch& batch) {
+  std::map<std::uint32_t, GpuObservation> found;
+  for (const Scrape& scrape : batch.scrapes) {
+    auto [place, is_new] = found.try_emplace(scrape.gpu);
+    GpuObservation& seen = place->second;
+    if (is_new) seen = {batch.gpus[scrape.gpu], scrape.timestamp, scrape.timestamp};
+    seen.from = std::min(seen.from, scrape.timestamp);
+    seen.to = std::max(seen.to, scrape.timestamp);
+  }
+  std::vector<GpuObservation> observations;
+  for (auto& [gpu, seen] : found) observations.push_back(std::move(seen));
+  return observations;
+}
 
 // A record is at most a quarter of a segment, and a segment should hold about half a head.
 ByteSize segment_size(ByteSize head) {
@@ -43,12 +59,20 @@ Result<void> Store::recover(OpenReport& report) {
     const auto gpus = rebuild_gpus();
     if (!gpus) return gpus;
   }
-  return open_journal(report);
+  return open_journal(*rebuild, report);
 }
 
 // Returns whether the list of files has to be made anew from the folder.
 Result<bool> Store::open_catalogue(OpenReport& report) {
   const std::string path = options_.path + "/catalogue.db";
+  auto log_damage = damage_of_wal(files_, path + "-wal");
+  if (!log_damage) return log_damage.error();
+  const bool log_damaged = !log_damage->empty();
+  if (log_damaged) {
+    report.damage.push_back("catalogue: " + std::move(*log_damage) +
+                            "; the files are found without it, GPUs' attributes and attribution "
+                            "return with their next scrapes");
+  }
   bool created = false;
   const auto attempt = [&]() -> Result<void> {
     auto catalogue = Catalogue::open(files_, path, created);
@@ -77,7 +101,7 @@ Result<bool> Store::open_catalogue(OpenReport& report) {
     opened = attempt();
   }
   if (!opened) return opened.error();
-  if (!created || damaged) return created;
+  if (!created || damaged) return created || log_damaged;
   const auto names = folder_.list();
   if (!names) return names.error();
   FileEntry entry;
@@ -110,18 +134,20 @@ Result<void> Store::open_files(bool rebuild, OpenReport& report) {
     const bool ours = FileEntry::from_name(name, entry);
     if (ours) last_sequence = std::max(last_sequence, entry.sequence);
     const bool known = expected.erase(name) > 0;
-    if (!known && !(ours && rebuild)) {
-      if (!ours && !name.ends_with(".tmp")) {
+    if (!ours) {
+      if (!name.ends_with(".tmp")) {
         observability::log_warn("a file in the store is none of its own; it is left alone",
                                 {{"path", folder_.path_of(name)}});
         continue;
       }
-      // It was being made when the process ended, or its contents are in a merged file since.
+      // It was being made when the process ended.
       const auto removed = folder_.remove(name);
       if (!removed) return removed;
       removed_any = true;
       continue;
     }
+    // One that is not listed is read too. Its samples may stand in the journal or in a merged file
+    // as well, which changes nothing; or the catalogue has lost what it knew of it.
     auto file = folder_.open(entry);
     if (file) {
       files.push_back(std::move(*file));
@@ -135,8 +161,10 @@ Result<void> Store::open_files(bool rebuild, OpenReport& report) {
     if (known) change.removed.push_back(entry);
   }
   for (const auto& [name, entry] : expected) {
-    report.damage.push_back(folder_.path_of(name) +
-                            " is missing, though the catalogue lists it; its samples are lost");
+    if (!rebuild) {  // else the catalogue may be older than a merge
+      report.damage.push_back(folder_.path_of(name) +
+                              " is missing, though the catalogue lists it; its samples are lost");
+    }
     last_sequence = std::max(last_sequence, entry.sequence);
     change.removed.push_back(entry);
   }
@@ -179,7 +207,7 @@ Result<void> Store::rebuild_gpus() {
   return registry_->restore(records);
 }
 
-Result<void> Store::open_journal(OpenReport& report) {
+Result<void> Store::open_journal(bool rebuild, OpenReport& report) {
   const auto floor = catalogue_->journal_floor();
   if (!floor) return floor.error();
   JournalOptions journal_options;
@@ -195,7 +223,7 @@ Result<void> Store::open_journal(OpenReport& report) {
         const auto resolved = metrics_.resolve(batch.metrics, metrics);
         if (!resolved) return resolved;
         version_.active->insert(batch, metrics, stored_at);
-        return {};
+        return rebuild ? registry_->observe(observations_of(batch)) : Result<void>();
       },
       found);
   if (!journal) return journal.error();
