@@ -42,6 +42,12 @@ CREATE TABLE attribution (
 ) WITHOUT ROWID;
 )sql";
 
+constexpr std::int32_t kApplicationId = [] {
+  std::int32_t id = 0;
+  for (const char c : SeamVfs::kApplication) id = id << 8 | c;
+  return id;
+}();
+
 Result<std::int64_t> single_integer(Database& database, std::string_view sql) {
   auto statement = database.prepare(sql);
   if (!statement) return statement.error();
@@ -86,7 +92,9 @@ Result<void> Catalogue::prepare_tables(bool& created) {
   if (!transaction) return transaction.error();
   const auto tables = database_->execute(kTables);
   if (!tables) return tables;
-  const auto stamped = database_->execute("PRAGMA user_version=1");
+  const auto stamped = database_->execute(
+      fmt::format("PRAGMA user_version={}; PRAGMA application_id={};", kVersion, kApplicationId)
+          .c_str());
   if (!stamped) return stamped;
   return transaction->commit();
 }

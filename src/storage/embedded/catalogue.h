@@ -27,7 +27,8 @@ struct CatalogueChange {
 // Thread-safe.
 class Catalogue {
  public:
-  static constexpr int kVersion = 1;
+  // 1: pages without checksums; it is read, and stays as it is.
+  static constexpr int kVersion = 2;
 
   // Creates it when it is not there; `created` tells.
   // Errors: kCorrupt, kInvalid (a newer version), kFull, kUnavailable.

@@ -81,6 +81,8 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
                                    database->vfs_.name());
   if (code != SQLITE_OK) return database->error(code);
   sqlite3_extended_result_codes(database->connection_, 1);
+  int reserved = SeamVfs::kReservedBytes;  // of a database that is new; others stay as they are
+  sqlite3_file_control(database->connection_, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
   const auto set_up = database->execute(
       "PRAGMA locking_mode=EXCLUSIVE;"
       "PRAGMA temp_store=MEMORY;"
@@ -127,6 +129,7 @@ Error Database::error(int code) const {
   const char* const reason =
       connection_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection_);
   std::string text = path_ + ": " + reason;
+  if (code == SQLITE_IOERR_DATA) return corrupt(path_ + ": a page differs from its checksum");
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

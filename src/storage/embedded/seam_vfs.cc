@@ -4,12 +4,16 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <new>
 #include <string_view>
+
+#include "io/crc32c.h"
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -33,6 +37,8 @@ struct OpenFile {
   std::string path;
   // Its entry in the folder is not durable yet: synced with the first sync of the file itself.
   bool is_new = false;
+  bool is_database = false;  // else a log
+  bool has_sums = false;     // of a database: its pages end with a checksum
 };
 
 // What SQLite allocates for a file: the base that it knows, then ours.
@@ -47,6 +53,39 @@ int code_of(const Error& error, int otherwise) {
   return error.code == ErrorCode::kFull ? SQLITE_FULL : otherwise;
 }
 
+// The checksum of a page, as it stands at its end.
+std::array<char, SeamVfs::kReservedBytes> sum_of(std::string_view page) {
+  std::array<char, SeamVfs::kReservedBytes> sum{};
+  const std::uint32_t crc =
+      io::crc32c(page.substr(0, page.size() - SeamVfs::kReservedBytes));
+  for (std::size_t i = 0; i < sizeof crc; ++i) sum[i] = static_cast<char>(crc >> (8 * i));
+  return sum;
+}
+
+// Places in the first page (https://www.sqlite.org/fileformat.html#the_database_header). Each says
+// whether there are checksums, so that damage to one does not turn them off.
+bool says_sums(std::string_view head) {
+  constexpr std::size_t kReserved = 20;
+  constexpr std::size_t kApplicationId = 68;
+  constexpr std::size_t kSmallestHead = 100;
+  if (head.size() < kSmallestHead) return false;
+  return head[kReserved] == static_cast<char>(SeamVfs::kReservedBytes) ||
+         head.substr(kApplicationId, 4) == SeamVfs::kApplication;
+}
+
+bool is_page(int size, sqlite3_int64 offset) {
+  constexpr int kSmallestPage = 512;
+  return size >= kSmallestPage && std::has_single_bit(static_cast<unsigned>(size)) &&
+         offset % size == 0;
+}
+
+// A page that was allocated and never written is all zero.
+bool is_sound(std::string_view page) {
+  const auto sum = sum_of(page);
+  if (page.ends_with(std::string_view(sum.data(), sum.size()))) return true;
+  return page.find_first_not_of('\0') == std::string_view::npos;
+}
+
 int close_file(sqlite3_file* file) {
   delete reinterpret_cast<SeamFile*>(file)->open;
   reinterpret_cast<SeamFile*>(file)->open = nullptr;
@@ -57,16 +96,29 @@ int read_from(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
   const auto wanted = static_cast<std::size_t>(size);
   const auto read = open_file(file).file->read_at(static_cast<std::uint64_t>(offset), out, wanted);
   if (!read) return SQLITE_IOERR_READ;
-  if (*read == wanted) return SQLITE_OK;
+  if (*read == wanted) {
+    OpenFile& open = open_file(file);
+    const std::string_view bytes(static_cast<const char*>(out), wanted);
+    if (open.is_database && offset == 0) open.has_sums |= says_sums(bytes);
+    const bool is_bad = open.has_sums && is_page(size, offset) && !is_sound(bytes);
+    return is_bad ? SQLITE_IOERR_DATA : SQLITE_OK;
+  }
   std::memset(static_cast<char*>(out) + *read, 0, wanted - *read);
   return SQLITE_IOERR_SHORT_READ;
 }
 
 int write_to(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
   if (open_file(file).vfs->sync_failed) return SQLITE_IOERR_WRITE;
-  const std::string_view piece(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
-  const auto written =
-      open_file(file).file->write_at(static_cast<std::uint64_t>(offset), {&piece, 1});
+  OpenFile& open = open_file(file);
+  const std::string_view whole(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  if (open.is_database && offset == 0) open.has_sums |= says_sums(whole);
+  std::array<std::string_view, 2> pieces = {whole, {}};
+  std::array<char, SeamVfs::kReservedBytes> sum{};
+  if (open.has_sums && is_page(size, offset)) {
+    sum = sum_of(whole);
+    pieces = {whole.substr(0, whole.size() - sum.size()), {sum.data(), sum.size()}};
+  }
+  const auto written = open.file->write_at(static_cast<std::uint64_t>(offset), pieces);
   return written ? SQLITE_OK : code_of(written.error(), SQLITE_IOERR_WRITE);
 }
 
@@ -142,6 +194,7 @@ int open_path(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags, 
   auto open = std::make_unique<OpenFile>();
   open->vfs = &state_of(vfs);
   open->path = name;
+  open->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
   const bool may_create = (flags & SQLITE_OPEN_CREATE) != 0;
   const auto mode =
       (flags & SQLITE_OPEN_READWRITE) != 0 ? io::OpenMode::kReadWrite : io::OpenMode::kRead;
