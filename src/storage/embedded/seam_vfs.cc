@@ -56,8 +56,7 @@ int code_of(const Error& error, int otherwise) {
 // The checksum of a page, as it stands at its end.
 std::array<char, SeamVfs::kReservedBytes> sum_of(std::string_view page) {
   std::array<char, SeamVfs::kReservedBytes> sum{};
-  const std::uint32_t crc =
-      io::crc32c(page.substr(0, page.size() - SeamVfs::kReservedBytes));
+  const std::uint32_t crc = io::crc32c(page.substr(0, page.size() - SeamVfs::kReservedBytes));
   for (std::size_t i = 0; i < sizeof crc; ++i) sum[i] = static_cast<char>(crc >> (8 * i));
   return sum;
 }

@@ -17,8 +17,8 @@ namespace gpu_telemetry::storage::embedded {
 // closed before it is destroyed.
 //
 // Pages of a database that reserves kReservedBytes in each, or is marked as kApplication, end with
-// the CRC-32C of the rest, in little-endian order, and four zero bytes. A page that differs from its
-// checksum is not read: SQLITE_IOERR_DATA.
+// the CRC-32C of the rest, in little-endian order, and four zero bytes. A page that differs from
+// its checksum is not read: SQLITE_IOERR_DATA.
 //
 // After a failed sync of a file or folder it lets nothing more be written, because the system may
 // have dropped what it reported only once: a commit that seemed to follow would lie behind a hole.
