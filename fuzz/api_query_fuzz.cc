@@ -52,8 +52,8 @@ void check_cursor(std::string_view text) {
 }
 
 void check_headers(std::string_view text) {
-  static constexpr std::array<std::string_view, 3> kOffered = {
-      "application/json", "text/csv", "application/x-ndjson"};
+  static constexpr std::array<std::string_view, 3> kOffered = {"application/json", "text/csv",
+                                                               "application/x-ndjson"};
   if (const auto chosen = preferred_media_type(text, kOffered)) {
     require(std::find(kOffered.begin(), kOffered.end(), *chosen) != kOffered.end());
   }

@@ -1,4 +1,5 @@
-// Documents of GPUs as a server hands them over: what is read can be written, and reads as the same.
+// Documents of GPUs as a server hands them over: what is read can be written, and reads as the
+// same.
 #include <bson/bson.h>
 
 #include <cstdint>
