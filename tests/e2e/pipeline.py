@@ -195,9 +195,10 @@ def parse_line(line):
         return {}
 
 
-def simulate(path, gpus=8, hosts=2, duration="2m", interval="10s", seed=1):
+def simulate(path, gpus=8, hosts=2, duration="2m", interval="10s", seed=1,
+             start="2025-01-01T00:00:00Z"):
     done = run("simulate", "--gpus", gpus, "--hosts", hosts, "--duration", duration, "--interval",
-               interval, "--seed", seed, "--out", path)
+               interval, "--seed", seed, "--start", start, "--out", path)
     assert done.returncode == 0, done.stderr
     return path
 

@@ -148,7 +148,9 @@ Result<void> Catalogue::commit(const CatalogueChange& change) {
       if (!run) return run;
     }
   }
-  return transaction->commit();
+  const auto committed = transaction->commit();
+  if (!committed || !change.journal_floor) return committed;
+  return database_->empty_log();
 }
 
 }  // namespace gpu_telemetry::storage::embedded

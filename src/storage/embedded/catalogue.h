@@ -37,7 +37,8 @@ class Catalogue {
 
   Result<std::vector<FileEntry>> files();
   Result<std::uint64_t> journal_floor();
-  // Durable when it returns.
+  // Durable when it returns. With a new floor everything stands in the database itself: its log has
+  // only what the journal from the floor on has as well, in case it is damaged.
   Result<void> commit(const CatalogueChange& change);
 
   // For the GPUs' tables (gpu_registry.h): the connection, which is the caller's while it holds the

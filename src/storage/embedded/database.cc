@@ -93,9 +93,8 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
   if (!set_up) return set_up.error();
   // A process whose commit could not be synced, and that was then ended, leaves a log that is
   // readable and yet not on the device. Copying it writes and syncs anew all that is read from here
-  // on. A full disk does not keep the store from being read.
-  const auto copied = database->execute("PRAGMA wal_checkpoint(TRUNCATE);");
-  if (!copied && copied.error().code != ErrorCode::kFull) return copied.error();
+  // on.
+  if (auto emptied = database->empty_log(); !emptied) return emptied.error();
   return database;
 }
 
@@ -113,6 +112,12 @@ Result<Statement> Database::prepare(std::string_view sql) {
                                       &statement, nullptr);
   if (code != SQLITE_OK) return error(code);
   return Statement(*this, statement);
+}
+
+Result<void> Database::empty_log() {
+  const auto copied = execute("PRAGMA wal_checkpoint(TRUNCATE);");
+  const bool is_full = !copied && copied.error().code == ErrorCode::kFull;
+  return is_full ? Result<void>() : copied;
 }
 
 Result<void> Database::check_structure() {

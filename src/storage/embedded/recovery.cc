@@ -15,20 +15,36 @@ namespace {
 
 constexpr ByteSize kSmallestSegment = 256_KiB;
 
-// Who was seen in a batch, and when.
-std::vector<GpuObservation> observations_of(const TelemetryBatch& batch) {
-  std::map<std::uint32_t, GpuObservation> found;
-  for (const Scrape& scrape : batch.scrapes) {
-    auto [place, is_new] = found.try_emplace(scrape.gpu);
-    GpuObservation& seen = place->second;
-    if (is_new) seen = {batch.gpus[scrape.gpu], scrape.timestamp, scrape.timestamp};
-    seen.from = std::min(seen.from, scrape.timestamp);
-    seen.to = std::max(seen.to, scrape.timestamp);
+// Who was seen in the batches of a journal, and when.
+class Seen {
+ public:
+  void add(const TelemetryBatch& batch) {
+    for (const Scrape& scrape : batch.scrapes) {
+      const GpuPointer& gpu = batch.gpus[scrape.gpu];
+      auto& observations = by_gpu_[gpu->uuid];
+      if (observations.empty() || *observations.back().gpu != *gpu) {
+        observations.push_back({gpu, scrape.timestamp, scrape.timestamp});
+      }
+      GpuObservation& last = observations.back();
+      last.from = std::min(last.from, scrape.timestamp);
+      last.to = std::max(last.to, scrape.timestamp);
+    }
   }
-  std::vector<GpuObservation> observations;
-  for (auto& [gpu, seen] : found) observations.push_back(std::move(seen));
-  return observations;
-}
+  // What the registry does not know yet. It is told of most before a crash.
+  std::vector<GpuObservation> unknown_to(const GpuRegistry& registry) const {
+    std::vector<GpuObservation> unknown;
+    for (const auto& [uuid, observations] : by_gpu_) {
+      const auto known = registry.find(uuid);
+      for (const GpuObservation& each : observations) {
+        if (!known || known->last_seen < each.to) unknown.push_back(each);
+      }
+    }
+    return unknown;
+  }
+
+ private:
+  std::map<GpuUuid, std::vector<GpuObservation>> by_gpu_;
+};
 
 // A record is at most a quarter of a segment, and a segment should hold about half a head.
 ByteSize segment_size(ByteSize head) {
@@ -59,7 +75,7 @@ Result<void> Store::recover(OpenReport& report) {
     const auto gpus = rebuild_gpus();
     if (!gpus) return gpus;
   }
-  return open_journal(*rebuild, report);
+  return open_journal(report);
 }
 
 // Returns whether the list of files has to be made anew from the folder.
@@ -207,7 +223,7 @@ Result<void> Store::rebuild_gpus() {
   return registry_->restore(records);
 }
 
-Result<void> Store::open_journal(bool rebuild, OpenReport& report) {
+Result<void> Store::open_journal(OpenReport& report) {
   const auto floor = catalogue_->journal_floor();
   if (!floor) return floor.error();
   JournalOptions journal_options;
@@ -217,17 +233,22 @@ Result<void> Store::open_journal(bool rebuild, OpenReport& report) {
   journal_options.segment_size = segment_size(options_.head_size);
   JournalReport found;
   std::vector<std::uint32_t> metrics;
+  Seen seen;
   auto journal = Journal::open(
       journal_options, *floor,
       [&](const TelemetryBatch& batch, std::int64_t stored_at) -> Result<void> {
         const auto resolved = metrics_.resolve(batch.metrics, metrics);
         if (!resolved) return resolved;
         version_.active->insert(batch, metrics, stored_at);
-        return rebuild ? registry_->observe(observations_of(batch)) : Result<void>();
+        seen.add(batch);
+        return {};
       },
       found);
   if (!journal) return journal.error();
   journal_ = std::move(*journal);
+  const auto observed = registry_->observe(seen.unknown_to(*registry_));
+  // On a full disk the store can be read all the same.
+  if (!observed && observed.error().code != ErrorCode::kFull) return observed;
   report.journal_batches = found.batches;
   report.torn_tail_bytes = found.torn_tail_bytes;
   report.damage.insert(report.damage.end(), found.damage.begin(), found.damage.end());

@@ -68,7 +68,7 @@ class Store final : public EmbeddedStore {
   Result<void> recover(OpenReport& report);
   Result<bool> open_catalogue(OpenReport& report);
   Result<void> open_files(bool rebuild, OpenReport& report);
-  Result<void> open_journal(bool rebuild, OpenReport& report);
+  Result<void> open_journal(OpenReport& report);
   Result<void> rebuild_gpus();
 
   // store.cc
