@@ -72,6 +72,7 @@ bool ShardMembership::next_request(queue::ShardRequest& request) {
   request.member = options_.member;
   request.ttl = options_.lease;
   request.leave = leaving_;
+  said_goodbye_ = leaving_;
   asking_ = asked_;
   if (asking_ == answered_) {
     giving_back_.clear();
@@ -95,7 +96,7 @@ bool ShardMembership::take_answer(const Result<queue::ShardAssignment>& answer) 
     changed_.notify_all();
     return false;
   }
-  if (leaving_) {
+  if (said_goodbye_) {
     stopping_ = true;
     joined_ = false;
     holdings_ = {};

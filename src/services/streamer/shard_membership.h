@@ -100,6 +100,7 @@ class ShardMembership : public std::enable_shared_from_this<ShardMembership> {
   bool joined_ = false;
   bool finished_ = false;
   bool leaving_ = false;
+  bool said_goodbye_ = false;  // in the request that was sent last
   bool stopping_ = false;
   bool running_ = false;
   std::uint64_t asked_ = 0;     // calls of ask() so far

@@ -250,6 +250,24 @@ TEST_F(SharedStreamerTest, WhatATerminatedOneGaveBackIsGoneOnWithAtOnce) {
   }
 }
 
+TEST_F(SharedStreamerTest, OneThatIsTerminatedWhileItRenewsGivesBackAllTheSame) {
+  write(capture(5000, 60));
+  make_queue(30);
+  interval_ = milliseconds{1};
+  Process& first = start();
+  wait_until([&] { return first.samples() >= 1000; });
+  first.queue->delay_shards(milliseconds{50});  // it is asking nearly always
+  const std::uint64_t renewals = first.queue->renewals();
+  wait_until([&] { return first.queue->renewals() > renewals; });
+  terminate(first);
+  Process& second = start();
+  wait_until([&] {
+    consume();
+    return second.end.wait_for(milliseconds{0}) == std::future_status::ready;
+  });
+  expect_every_row_once(5000);
+}
+
 TEST_F(SharedStreamerTest, TheShardsOfOneThatDiedAreTakenOverWhenItsLeaseEnds) {
   write(capture(5000, 60));
   make_queue(30);
