@@ -75,8 +75,8 @@ class TamperedQueue final : public queue::MessageQueue {
     if (cut_) co_return unavailable("the network is cut");
     auto answer = co_await behind_.shards(std::move(request));
     ++renewals_;
-    if (shards_delay_ > std::chrono::microseconds{0}) {
-      boost::asio::steady_timer timer(executor_, shards_delay_);
+    if (const auto by = shards_delay_.load(); by > std::chrono::microseconds{0}) {
+      boost::asio::steady_timer timer(executor_, by);
       co_await timer.async_wait(boost::asio::use_awaitable);
     }
     co_return answer;
@@ -130,7 +130,7 @@ class TamperedQueue final : public queue::MessageQueue {
   const boost::asio::any_io_executor executor_;
   const std::shared_ptr<boost::asio::steady_timer> wake_;
   std::chrono::microseconds delay_{0};
-  std::chrono::microseconds shards_delay_{0};
+  std::atomic<std::chrono::microseconds> shards_delay_{std::chrono::microseconds{0}};
   std::atomic<bool> held_{false};
   std::atomic<bool> cut_{false};
   std::atomic<std::uint64_t> lose_nth_{0};
