@@ -315,6 +315,8 @@ asio::awaitable<Result<void>> RedisConnection::serve() {
   too_slow.cancel();
   if (!greeted) co_return greeted;
   if (link->broken) co_return unavailable("Redis took too long to greet us");
+  // stop() knew of no link to close.
+  if (stopping_) co_return Result<void>{};
   if (complained_) {
     complained_ = false;
     observability::log_info("Connected to Redis again", {{"redis", describe(options_.server)}});

@@ -9,8 +9,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
 #include <functional>
 #include <future>
 #include <map>
@@ -359,6 +361,54 @@ TEST(RedisQueueTest, GivesUpOnARedisThatDoesNotAnswer) {
   ASSERT_FALSE(published);
   EXPECT_EQ(published.error().code, ErrorCode::kUnavailable);
   ASSERT_TRUE(runner.run(queue->publish("telemetry", messages({"c"}, false))));
+}
+
+// A Redis that accepts, reads what a connection opens with, and answers when it is told to.
+class SlowToGreet {
+ public:
+  RedisServer address() const {
+    RedisServer made;
+    made.port = acceptor_.local_endpoint().port();
+    return made;
+  }
+  // Returns when both connections of a queue have said their first commands.
+  void accept_both() {
+    for (int i = 0; i < 2; ++i) {
+      tcp::socket socket = acceptor_.accept();
+      std::string opening(16 << 10, '\0');
+      opening.resize(socket.read_some(boost::asio::buffer(opening)));
+      (opening.find("SUBSCRIBE") != std::string::npos ? listener_ : commands_) = std::move(socket);
+    }
+  }
+  void greet_the_listener() {
+    boost::asio::write(
+        listener_,
+        boost::asio::buffer(std::string_view("*3\r\n$9\r\nsubscribe\r\n$4\r\nwake\r\n:1\r\n")));
+  }
+  void close_commands() { commands_.close(); }
+  void close_listener() { listener_.close(); }
+
+ private:
+  using tcp = boost::asio::ip::tcp;
+  boost::asio::io_context io_;
+  tcp::acceptor acceptor_{io_, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)};
+  tcp::socket commands_{io_};
+  tcp::socket listener_{io_};
+};
+
+TEST(RedisQueueTest, EndsWhenItIsDestroyedWhileRedisGreetsIt) {
+  SlowToGreet server;
+  boost::asio::io_context io;
+  RedisQueueOptions options;
+  options.server = server.address();
+  auto queue = std::move(*make_redis_queue(options, system_clock(), io.get_executor()));
+  auto ended = std::async(std::launch::async, [&io] { io.run(); });
+  server.accept_both();
+  queue.reset();
+  server.close_commands();
+  server.greet_the_listener();
+  EXPECT_EQ(ended.wait_for(10s), std::future_status::ready) << "it listens with nobody to hear";
+  server.close_listener();
 }
 
 TEST(RedisQueueTest, PublishIsRefusedAndEverythingElseGoesOnWhenRedisHasNoMemory) {
