@@ -66,7 +66,7 @@ function(gpu_telemetry_bench name)
 endfunction()
 
 # gpu_telemetry_fuzz(NAME LIBRARIES dep ...)
-# The libFuzzer target fuzz/NAME.cc, whose seeds are in fuzz/corpus/NAME/. Only in the fuzz preset.
+# The libFuzzer target fuzz/NAME.cc, whose seeds are in fuzz/corpus/NAME/. Only in the asan preset.
 function(gpu_telemetry_fuzz name)
   cmake_parse_arguments(FUZZ "" "" "LIBRARIES" ${ARGN})
   if(NOT GPU_TELEMETRY_FUZZ)

@@ -17,19 +17,19 @@ fi
   echo "fuzz: no fuzz/*_fuzz.cc" >&2
   exit 1
 }
-scripts/build.sh fuzz "${targets[@]}"
+scripts/build.sh asan "${targets[@]}"
 
 run_target() {
   local target=$1 found=build/fuzz/corpus/$1 log=build/fuzz/$1.log
   mkdir -p "$found" build/fuzz/crashes "fuzz/corpus/$target"
-  if build/fuzz/bin/"$target" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 \
+  if build/asan/bin/"$target" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 \
     -print_final_stats=1 -artifact_prefix="build/fuzz/crashes/$target-" \
     "$found" "fuzz/corpus/$target" > "$log" 2>&1 < /dev/null; then
     printf '  passed  %-28s %s runs\n' "$target" \
       "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   else
     tail -n 60 "$log"
-    printf '  FAILED  %s: reproduce with build/fuzz/bin/%s FILE (the file is named above)\n' \
+    printf '  FAILED  %s: reproduce with build/asan/bin/%s FILE (the file is named above)\n' \
       "$target" "$target"
     return 1
   fi

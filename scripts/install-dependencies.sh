@@ -47,6 +47,7 @@ test   default-jdk-headless                         # compiles and runs the Mong
 test   maven                                        # fetches it
 test   clang-19                                     # thread-safety analysis, fuzz targets
 test   libclang-rt-19-dev                           # libFuzzer and the sanitizers
+test   llvm-19                                      # names the functions in their reports
 test   clang-format-19                              # one version, because they differ
 bench  libbenchmark-dev
 bench  nginx-light                                  # peer: small HTTP responses

@@ -26,7 +26,7 @@ lint_rules() {
 }
 
 # Rooms are annotated (src/concurrency/thread_annotations.h); only clang reads that.
-lint_clang() { scripts/build.sh fuzz rooms; }
+lint_clang() { scripts/build.sh asan rooms; }
 
 case ${1:-all} in
   --fix) cpp_files | xargs -0 -r $formatter -i ;;

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 JOBS=${JOBS:-$(nproc)}
-STEPS=${STEPS:-format release asan tsan clang fuzz}
+STEPS=${STEPS:-format release tsan clang asan fuzz}
 
 # Tests of one preset: run_ctest PRESET [CTEST-ARGUMENT...]
 run_ctest() {
@@ -38,7 +38,7 @@ describe() {
     clang) echo "clang's warnings and thread-safety analysis" ;;
     fuzz) echo "each fuzz target, ${FUZZ_SECONDS:-10} s" ;;
     *)
-      echo "test: unknown step '$1' (expected format, release, asan, tsan, clang or fuzz)" >&2
+      echo "test: unknown step '$1' (expected format, release, tsan, clang, asan or fuzz)" >&2
       exit 1
       ;;
   esac

@@ -230,7 +230,7 @@ TEST_F(ClientTest, TalksToOurServerFromManyCoroutinesAtOnce) {
   options.port = 0;
   options.threads = 2;
   options.log_requests = false;
-  auto server = std::move(*Server::listen(options, router));
+  auto server = *Server::listen(options, router);
   server->start();
   connect_to(server->port());
   asio::io_context other;  // callers on another executor than the client's

@@ -447,7 +447,7 @@ TEST_F(ServerLimitsTest, StoppingLetsAnUnfinishedRequestArrive) {
 }
 
 TEST_F(ServerLimitsTest, StopsTwiceAndWithoutHavingStarted) {
-  auto never_started = std::move(*Server::listen(options_, router_));
+  auto never_started = *Server::listen(options_, router_);
   never_started->stop(1s);
   start();
   server_->stop(1s);

@@ -109,7 +109,7 @@ TEST_F(SimulatedFileSystemTest, ATornWriteKeepsSomeSectorsAndNeverPartOfOne) {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     SimulatedFileSystem files;
     ASSERT_TRUE(files.create_directories("/d"));
-    auto file = std::move(*files.open("/d/a", OpenMode::kCreate));
+    auto file = *files.open("/d/a", OpenMode::kCreate);
     ASSERT_TRUE(files.sync_directory("/d"));
     ASSERT_TRUE(file->preallocate(1536));
     ASSERT_TRUE(file->sync_data());

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,29 @@ template <class T>
 Async<void> keep(Async<T> work, std::optional<T>& result) {
   result.emplace(co_await std::move(work));
 }
+
+// Holds the next sync of `files`, and no later one, until it is let go on.
+class HeldSync {
+ public:
+  explicit HeldSync(io::SimulatedFileSystem& files) {
+    files.on_sync([state = state_] {
+      if (std::exchange(state->seen, true)) return;
+      state->reached.set_value();
+      state->released.get_future().wait();
+    });
+  }
+  void wait_until_reached() { state_->reached.get_future().wait(); }
+  void let_go_on() { state_->released.set_value(); }
+
+ private:
+  struct State {
+    bool seen = false;
+    std::promise<void> reached;
+    std::promise<void> released;
+  };
+  // Also of the file system, which syncs once more when the queue closes.
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+};
 
 // One queue directory on one simulated disk, opened and reopened.
 class Machine {

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
 #include <map>
 #include <optional>
 #include <random>
@@ -193,21 +192,14 @@ TEST(DurableQueueTest, ARepetitionOfAMessageThatCouldNotBeStoredIsNotAcknowledge
   again.push_back(message(7));
 
   // The first publish needs a second segment. It is held while it syncs the first one.
-  std::promise<void> reached;
-  std::promise<void> released;
-  bool held = false;
-  machine.files.on_sync([&] {
-    if (std::exchange(held, true)) return;
-    reached.set_value();
-    released.get_future().wait();
-  });
+  HeldSync sync(machine.files);
   machine.files.set_free_space(0);
   std::optional<Result<std::vector<PublishResult>>> first;
   std::optional<Result<std::vector<PublishResult>>> second;
   machine.begin(machine.queue().publish("t", std::move(many)), first);
-  reached.get_future().wait();
+  sync.wait_until_reached();
   machine.begin(machine.queue().publish("t", std::move(again)), second);
-  released.set_value();
+  sync.let_go_on();
   machine.finish(first);
   machine.finish(second);
   ASSERT_FALSE(*first);

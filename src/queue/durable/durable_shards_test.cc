@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
 #include <map>
 #include <string>
 #include <vector>
@@ -106,21 +105,14 @@ TEST(DurableShardsTest, ARepetitionIsNotAnsweredBeforeTheFirstIsStored) {
   Machine machine;
   ASSERT_TRUE(machine.open());
   const ShardLease lease = join(machine, "a")->held[0];
-  std::promise<void> entered;
-  std::promise<void> go_on;
-  bool first_time = true;
-  machine.files.on_sync([&] {
-    if (!std::exchange(first_time, false)) return;
-    entered.set_value();
-    go_on.get_future().wait();
-  });
+  HeldSync sync(machine.files);
   std::optional<Result<std::vector<PublishResult>>> first;
   machine.begin(publish(machine, "a", {"x"}, {step(lease, 5)}), first);
-  entered.get_future().wait();
+  sync.wait_until_reached();
   const auto early = machine.run(publish(machine, "a", {"x"}, {step(lease, 5)}));
   ASSERT_FALSE(early);
   EXPECT_EQ(early.error().code, ErrorCode::kUnavailable);
-  go_on.set_value();
+  sync.let_go_on();
   machine.finish(first);
   ASSERT_TRUE(*first);
   const auto late = machine.run(publish(machine, "a", {"x"}, {step(lease, 5)}));
@@ -136,19 +128,12 @@ TEST(DurableShardsTest, ASourceIsNotFinishedBeforeItsLastRowsAreStored) {
   std::vector<ShardStep> steps;
   const auto joined = *join(machine, "a");
   for (const ShardLease& lease : joined.held) steps.push_back(step(lease, 5, true));
-  std::promise<void> entered;
-  std::promise<void> go_on;
-  bool first_time = true;
-  machine.files.on_sync([&] {
-    if (!std::exchange(first_time, false)) return;
-    entered.set_value();
-    go_on.get_future().wait();
-  });
+  HeldSync sync(machine.files);
   std::optional<Result<std::vector<PublishResult>>> last;
   machine.begin(publish(machine, "a", {"x"}, steps), last);
-  entered.get_future().wait();
+  sync.wait_until_reached();
   const bool early = join(machine, "b")->finished;
-  go_on.set_value();
+  sync.let_go_on();
   machine.finish(last);
   ASSERT_TRUE(*last);
   EXPECT_FALSE(early);

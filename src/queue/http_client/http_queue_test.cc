@@ -39,12 +39,12 @@ class HttpQueueTest : public testing::Test {
     options.port = 0;
     options.threads = 1;
     options.log_requests = false;
-    server_ = std::move(*http::Server::listen(options, std::move(router)));
+    server_ = *http::Server::listen(options, std::move(router));
     server_->start();
     options_.url = "http://127.0.0.1:" + std::to_string(server_->port());
   }
   Result<std::vector<TopicStatistics>> ask() {
-    if (!queue_) queue_ = std::move(*make_http_queue(options_, pool_.get_executor()));
+    if (!queue_) queue_ = *make_http_queue(options_, pool_.get_executor());
     return asio::co_spawn(pool_, queue_->statistics(), asio::use_future).get();
   }
 
