@@ -94,7 +94,7 @@ void round_trip(benchmark::State& state) {
   options.port = 0;
   options.threads = 1;
   options.log_requests = false;
-  auto server = std::move(*Server::listen(options, make_router()));
+  auto server = *Server::listen(options, make_router());
   server->start();
   RawConnection connection(server->port());
   std::string requests;

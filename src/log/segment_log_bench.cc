@@ -39,7 +39,7 @@ void open_log(const benchmark::State&) {
   shared_folder = std::make_unique<Folder>();
   log::SegmentLogOptions options;
   options.directory = shared_folder->path();
-  shared_log = std::move(*log::SegmentLog::open(options, {}));
+  shared_log = *log::SegmentLog::open(options, {});
 }
 
 void close_log(const benchmark::State&) {
@@ -94,8 +94,7 @@ void raw_write_and_sync(benchmark::State& state) {
   const Folder folder;
   const std::string payload(static_cast<std::size_t>(state.range(0)), 'x');
   const std::string_view piece = payload;
-  const auto file =
-      std::move(*io::posix_file_system().open(folder.path() + "/raw", io::OpenMode::kCreate));
+  const auto file = *io::posix_file_system().open(folder.path() + "/raw", io::OpenMode::kCreate);
   constexpr std::uint64_t kSize = 64 << 20;
   if (!file->preallocate(kSize) || !file->sync_data()) state.SkipWithError("no space");
   std::uint64_t offset = 0;

@@ -41,11 +41,11 @@ struct Loopback {
     listen.port = 0;
     listen.threads = 1;
     listen.log_requests = false;
-    server = std::move(*http::Server::listen(listen, std::move(router)));
+    server = *http::Server::listen(listen, std::move(router));
     server->start();
     HttpQueueOptions to;
     to.url = "http://127.0.0.1:" + std::to_string(server->port());
-    client = std::move(*make_http_queue(to, pool.get_executor()));
+    client = *make_http_queue(to, pool.get_executor());
   }
   ~Loopback() {
     client.reset();

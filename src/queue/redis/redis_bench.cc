@@ -36,7 +36,7 @@ class Bench {
     options.server = server_.address();
     options.queue.max_messages_per_topic = 10'000'000;
     options.queue.max_bytes = 8_GiB;
-    queue_ = std::move(*make_redis_queue(options, system_clock(), io_.get_executor()));
+    queue_ = *make_redis_queue(options, system_clock(), io_.get_executor());
     RedisConnectionOptions plain;
     plain.server = server_.address();
     plain.connect_timeout = plain.reply_timeout = plain.patience = std::chrono::seconds{5};

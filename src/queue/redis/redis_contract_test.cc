@@ -25,7 +25,7 @@ class RedisUnderTest final : public QueueUnderTest {
     redis.queue = std::move(options);
     redis.server = server().address();
     redis.name = "test-" + std::to_string(++number);
-    queue_ = std::move(*make_redis_queue(std::move(redis), clock_, io_.get_executor()));
+    queue_ = *make_redis_queue(std::move(redis), clock_, io_.get_executor());
     thread_ = std::thread([this] { io_.run(); });
   }
   ~RedisUnderTest() override {

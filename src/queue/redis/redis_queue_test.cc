@@ -66,8 +66,7 @@ std::unique_ptr<RedisQueue> open(Runner& runner, const RedisServer& server,
   RedisQueueOptions options;
   options.queue = std::move(queue);
   options.server = server;
-  return std::move(
-      *make_redis_queue(std::move(options), system_clock(), runner.io().get_executor()));
+  return *make_redis_queue(std::move(options), system_clock(), runner.io().get_executor());
 }
 
 std::vector<OutgoingMessage> messages(const std::vector<std::string>& payloads, bool with_ids) {
@@ -337,8 +336,7 @@ TEST(RedisQueueTest, SaysUnavailableWhileThereIsNoRedis) {
   RedisQueueOptions options;
   options.server = nobody;
   options.patience = 100ms;
-  const auto queue =
-      std::move(*make_redis_queue(options, system_clock(), runner.io().get_executor()));
+  const auto queue = *make_redis_queue(options, system_clock(), runner.io().get_executor());
   const auto published = runner.run(queue->publish("telemetry", messages({"a"}, false)));
   ASSERT_FALSE(published);
   EXPECT_EQ(published.error().code, ErrorCode::kUnavailable);
@@ -352,8 +350,7 @@ TEST(RedisQueueTest, GivesUpOnARedisThatDoesNotAnswer) {
   RedisQueueOptions options;
   options.server = server.address();
   options.reply_timeout = 300ms;
-  const auto queue =
-      std::move(*make_redis_queue(options, system_clock(), runner.io().get_executor()));
+  const auto queue = *make_redis_queue(options, system_clock(), runner.io().get_executor());
   ASSERT_TRUE(runner.run(queue->publish("telemetry", messages({"a"}, false))));
   server.freeze(true);
   const auto published = runner.run(queue->publish("telemetry", messages({"b"}, false)));
@@ -401,7 +398,7 @@ TEST(RedisQueueTest, EndsWhenItIsDestroyedWhileRedisGreetsIt) {
   boost::asio::io_context io;
   RedisQueueOptions options;
   options.server = server.address();
-  auto queue = std::move(*make_redis_queue(options, system_clock(), io.get_executor()));
+  auto queue = *make_redis_queue(options, system_clock(), io.get_executor());
   auto ended = std::async(std::launch::async, [&io] { io.run(); });
   server.accept_both();
   queue.reset();
@@ -440,8 +437,7 @@ TEST(RedisQueueTest, LogsInAndKeepsToItsDatabase) {
   RedisQueueOptions options;
   options.server = address;
   options.patience = 300ms;
-  const auto queue =
-      std::move(*make_redis_queue(options, system_clock(), runner.io().get_executor()));
+  const auto queue = *make_redis_queue(options, system_clock(), runner.io().get_executor());
   const auto refused = runner.run(queue->publish("telemetry", messages({"a"}, false)));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);

@@ -43,15 +43,19 @@ void append_sample_event(std::string& out, const GpuUuid& gpu, Timestamp time,
 }
 
 void TailReader::push(std::string_view events, Timestamp earliest) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (waiting_.size() + events.size() > kMostWaiting) {
-      if (!lost_since_ || earliest < *lost_since_) lost_since_ = earliest;
-      return;
-    }
-    waiting_ += events;
+  const std::lock_guard lock(mutex_);
+  if (closed_) return;
+  if (waiting_.size() + events.size() > kMostWaiting) {
+    if (!lost_since_ || earliest < *lost_since_) lost_since_ = earliest;
+    return;
   }
+  waiting_ += events;
   wake_();
+}
+
+void TailReader::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
 }
 
 std::string TailReader::take() {
@@ -88,6 +92,7 @@ bool LiveTail::add(const std::shared_ptr<TailReader>& reader) {
 }
 
 void LiveTail::remove(const std::shared_ptr<TailReader>& reader) {
+  reader->close();
   const std::lock_guard lock(mutex_);
   std::erase(readers_, reader);
 }

@@ -47,13 +47,17 @@ class TailReader {
 
   // For the tail. `earliest` is the time of the events.
   void push(std::string_view events, Timestamp earliest);
+  // `wake` is not called once this has returned, so that what it uses may go.
+  void close();
   // For the reader: what waits, with an `event: gap` before it when something was lost.
   std::string take();
 
  private:
   const TailFilter filter_;
-  const std::function<void()> wake_;  // from the tail's thread, when something waits
+  // From the tail's thread, under the mutex, when something waits.
+  const std::function<void()> wake_;
   std::mutex mutex_;
+  bool closed_ = false;
   std::string waiting_;
   std::optional<Timestamp> lost_since_;
 };
@@ -74,6 +78,7 @@ class LiveTail {
 
   // False when there are kMostReaders.
   bool add(const std::shared_ptr<TailReader>& reader);
+  // Closes it too: the thread may be looking in its name.
   void remove(const std::shared_ptr<TailReader>& reader);
 
  private:

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <thread>
 
 namespace gpu_telemetry::services {
 namespace {
@@ -24,6 +27,24 @@ TEST(TailReaderTest, ASlowReaderLosesEventsAndIsToldSinceWhen) {
   EXPECT_EQ(reader.take(), "");
   reader.push("y", start);
   EXPECT_EQ(reader.take(), "y");
+}
+
+TEST(TailReaderTest, RingsForNobodyOnceItIsClosed) {
+  auto rings = std::make_unique<std::atomic<int>>(0);
+  TailReader reader(TailFilter(), [&rings] { ++*rings; });
+  std::jthread tail([&reader](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      reader.push("x", Timestamp());
+      reader.take();
+    }
+  });
+  while (*rings == 0) std::this_thread::yield();
+  reader.close();
+  rings.reset();  // as the loop of a server that has ended
+  tail.request_stop();
+  tail.join();
+  reader.push("y", Timestamp());
+  EXPECT_EQ(reader.take(), "");
 }
 
 TEST(TailFilterTest, MatchesGpusByUuidAndAttributes) {

@@ -150,7 +150,7 @@ Connection TestDatabase::connection() {
     options.uri = TestServer::instance().uri();
     pool_ = *ConnectionPool::open(options);
   }
-  return std::move(*pool_->take());
+  return *pool_->take();
 }
 
 std::string TestDatabase::run(const std::string& command_json, std::string* error) {
