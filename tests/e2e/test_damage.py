@@ -54,7 +54,8 @@ class Store(Damage):
                 pipeline.wait_until_stored()
                 pipeline.stop()
             # Not enough for another file: it stands in the journal and in the log of the catalogue.
-            with Pipeline(cls.stores[name], CSV_PATH=cls.more, **REPLAY) as pipeline:
+            with Pipeline(cls.stores[name], CSV_PATH=cls.more,
+                          **{**REPLAY, "MEMORY_LIMIT": "1GiB"}) as pipeline:
                 pipeline.wait_until_stored()
                 cls.values, cls.gpus = pipeline.values(), identity(pipeline.gpus())
                 end(pipeline)
@@ -95,7 +96,8 @@ class Store(Damage):
             with self.open(store) as pipeline:
                 self.check_whole(pipeline)
                 self.assertIn(f"{name}: ", pipeline.log())
-        self.for_each_flip("stopped", "catalogue.db", check)
+        for name in ("catalogue.db", "catalogue.db-copy"):
+            self.for_each_flip("stopped", name, check)
 
     def test_the_log_of_the_catalogue(self):
         # What stands in it stands in the journal too. Damage to its last transaction looks like the

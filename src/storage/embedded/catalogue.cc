@@ -44,7 +44,7 @@ CREATE TABLE attribution (
 
 constexpr std::int32_t kApplicationId = [] {
   std::int32_t id = 0;
-  for (const char c : SeamVfs::kApplication) id = id << 8 | c;
+  for (const char c : DatabaseFile::kApplication) id = id << 8 | c;
   return id;
 }();
 
@@ -87,6 +87,10 @@ Result<void> Catalogue::prepare_tables(bool& created) {
   const auto checked = database_->check_structure();
   if (!checked) return checked;
   created = *version == 0;
+  // Programs that know nothing of the copy must not write past it.
+  if (*version == 2 && database_->mended().is_twice) {
+    return database_->execute(fmt::format("PRAGMA user_version={};", kVersion).c_str());
+  }
   if (!created) return {};
   auto transaction = Transaction::begin(*database_);
   if (!transaction) return transaction.error();

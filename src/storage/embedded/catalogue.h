@@ -27,13 +27,16 @@ struct CatalogueChange {
 // Thread-safe.
 class Catalogue {
  public:
-  // 1: pages without checksums; it is read, and stays as it is.
-  static constexpr int kVersion = 2;
+  // 1: pages without checksums; it is read, and stays as it is. 2: without a copy; it gets one.
+  static constexpr int kVersion = 3;
 
   // Creates it when it is not there; `created` tells.
   // Errors: kCorrupt, kInvalid (a newer version), kFull, kUnavailable.
   static Result<std::unique_ptr<Catalogue>> open(io::FileSystem& files, const std::string& path,
                                                  bool& created);
+
+  // What was damaged and is whole again, by its copy.
+  const std::vector<std::string>& mended() const { return database_->mended().damage; }
 
   Result<std::vector<FileEntry>> files();
   Result<std::uint64_t> journal_floor();

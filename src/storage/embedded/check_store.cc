@@ -32,6 +32,9 @@ Listed check_catalogue(io::FileSystem& overlay, const std::string& path, CheckRe
     bool created = false;
     auto catalogue = Catalogue::open(overlay, path, created);
     if (!catalogue) return catalogue.error();
+    for (const std::string& mended : (*catalogue)->mended()) {
+      report.damage.push_back("catalogue: " + mended);
+    }
     if (created) return corrupt(path + ": is empty or missing");
     const auto registry = GpuRegistry::load(**catalogue);
     if (!registry) return registry.error();

@@ -79,11 +79,16 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
   const int code = sqlite3_open_v2(path.c_str(), &database->connection_,
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                                    database->vfs_.name());
-  if (code != SQLITE_OK) return database->error(code);
+  if (code != SQLITE_OK) {
+    sqlite3* const connection = database->connection_;
+    return database->error(connection != nullptr ? sqlite3_extended_errcode(connection) : code);
+  }
   sqlite3_extended_result_codes(database->connection_, 1);
-  int reserved = SeamVfs::kReservedBytes;  // of a database that is new; others stay as they are
+  int reserved =
+      DatabaseFile::kReservedBytes;  // of a database that is new; others stay as they are
   sqlite3_file_control(database->connection_, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
   const auto set_up = database->execute(
+      "PRAGMA page_size=4096;"  // DatabaseFile::kPageSize
       "PRAGMA locking_mode=EXCLUSIVE;"
       "PRAGMA temp_store=MEMORY;"
       "PRAGMA journal_mode=WAL;"
@@ -95,6 +100,9 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
   // readable and yet not on the device. Copying it writes and syncs anew all that is read from here
   // on.
   if (auto emptied = database->empty_log(); !emptied) return emptied.error();
+  auto mended = database->vfs_.mend_database();
+  if (!mended) return mended.error();
+  database->mended_ = std::move(*mended);
   return database;
 }
 
@@ -121,20 +129,22 @@ Result<void> Database::empty_log() {
 }
 
 Result<void> Database::check_structure() {
+  if (mended_.lost_pages > 0) return error(SQLITE_IOERR_DATA);
   auto statement = prepare("PRAGMA quick_check(1)");
   if (!statement) return statement.error();
   const auto row = statement->step();
   if (!row) return row.error();
   const std::string answer(*row ? statement->bytes(0) : std::string_view("no answer"));
   if (answer == "ok") return {};
-  return corrupt(path_ + ": " + answer);
+  return corrupt(path_ + ": " + answer.substr(answer.rfind('\n') + 1));
 }
 
 Error Database::error(int code) const {
   const char* const reason =
       connection_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection_);
   std::string text = path_ + ": " + reason;
-  if (code == SQLITE_IOERR_DATA) return corrupt(path_ + ": a page differs from its checksum");
+  if (code == SQLITE_IOERR_DATA)
+    return corrupt(path_ + ": a page differs from its checksum, in its copy too");
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

@@ -60,6 +60,9 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // What opening found damaged in one of the two files and made whole from the other.
+  const DatabaseFile::Mended& mended() const { return mended_; }
+
   Result<void> execute(const char* sql);
   Result<Statement> prepare(std::string_view sql);
   // Checks the structure of every page. kCorrupt with what it found first.
@@ -76,6 +79,7 @@ class Database {
   SeamVfs vfs_;
   std::string path_;
   sqlite3* connection_ = nullptr;
+  DatabaseFile::Mended mended_;
 };
 
 // A transaction that is undone unless it is committed.

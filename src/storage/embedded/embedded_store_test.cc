@@ -365,6 +365,7 @@ TEST_F(EmbeddedStoreTest, ALostCatalogueIsMadeAnewFromTheFiles) {
   write(kStart + 1, 2);
   simulated_.close();
   ASSERT_TRUE(simulated_.disk().remove("/store/catalogue.db"));
+  ASSERT_TRUE(simulated_.disk().remove("/store/catalogue.db-copy"));
   (void)simulated_.disk().remove("/store/catalogue.db-wal");
   simulated_.open();
   EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr("catalogue")));
@@ -425,7 +426,9 @@ TEST_F(EmbeddedStoreTest, ADamagedCatalogueIsSetAsideAndMadeAnew) {
   write(kStart, 1);
   seal();
   simulated_.close();
-  for (std::uint64_t i = 0; i < 100; ++i) simulated_.disk().damage("/store/catalogue.db", i, 0xff);
+  for (const char* path : {"/store/catalogue.db", "/store/catalogue.db-copy"}) {
+    for (std::uint64_t i = 0; i < 100; ++i) simulated_.disk().damage(path, i, 0xff);
+  }
   simulated_.open();
   EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr("catalogue")));
   EXPECT_THAT(files("/store/damaged"), Contains("catalogue.db"));

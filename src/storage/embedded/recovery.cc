@@ -94,6 +94,9 @@ Result<bool> Store::open_catalogue(OpenReport& report) {
     auto catalogue = Catalogue::open(files_, path, created);
     if (!catalogue) return catalogue.error();
     catalogue_ = std::move(*catalogue);
+    for (const std::string& mended : catalogue_->mended()) {
+      report.damage.push_back("catalogue: " + mended);
+    }
     auto registry = GpuRegistry::load(*catalogue_);
     if (!registry) return registry.error();
     registry_ = std::move(*registry);
@@ -107,7 +110,7 @@ Result<bool> Store::open_catalogue(OpenReport& report) {
                             "attribution return with their next scrapes");
     registry_.reset();
     catalogue_.reset();
-    for (const char* suffix : {"", "-wal", "-journal"}) {
+    for (const char* suffix : {"", "-copy", "-wal", "-journal"}) {
       const auto exists = files_.exists(path + suffix);
       if (!exists) return exists.error();
       if (!*exists) continue;

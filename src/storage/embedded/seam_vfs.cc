@@ -3,23 +3,20 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <new>
 #include <string_view>
 
-#include "io/crc32c.h"
-
 namespace gpu_telemetry::storage::embedded {
 
 struct SeamVfs::State {
   io::FileSystem& files;
   std::atomic<bool> sync_failed{false};
+  DatabaseFile* database = nullptr;  // while a connection has it open
 };
 
 namespace {
@@ -37,8 +34,6 @@ struct OpenFile {
   std::string path;
   // Its entry in the folder is not durable yet: synced with the first sync of the file itself.
   bool is_new = false;
-  bool is_database = false;  // else a log
-  bool has_sums = false;     // of a database: its pages end with a checksum
 };
 
 // What SQLite allocates for a file: the base that it knows, then ours.
@@ -53,39 +48,9 @@ int code_of(const Error& error, int otherwise) {
   return error.code == ErrorCode::kFull ? SQLITE_FULL : otherwise;
 }
 
-// The checksum of a page, as it stands at its end.
-std::array<char, SeamVfs::kReservedBytes> sum_of(std::string_view page) {
-  std::array<char, SeamVfs::kReservedBytes> sum{};
-  const std::uint32_t crc = io::crc32c(page.substr(0, page.size() - SeamVfs::kReservedBytes));
-  for (std::size_t i = 0; i < sizeof crc; ++i) sum[i] = static_cast<char>(crc >> (8 * i));
-  return sum;
-}
-
-// Places in the first page (https://www.sqlite.org/fileformat.html#the_database_header). Each says
-// whether there are checksums, so that damage to one does not turn them off.
-bool says_sums(std::string_view head) {
-  constexpr std::size_t kReserved = 20;
-  constexpr std::size_t kApplicationId = 68;
-  constexpr std::size_t kSmallestHead = 100;
-  if (head.size() < kSmallestHead) return false;
-  return head[kReserved] == static_cast<char>(SeamVfs::kReservedBytes) ||
-         head.substr(kApplicationId, 4) == SeamVfs::kApplication;
-}
-
-bool is_page(int size, sqlite3_int64 offset) {
-  constexpr int kSmallestPage = 512;
-  return size >= kSmallestPage && std::has_single_bit(static_cast<unsigned>(size)) &&
-         offset % size == 0;
-}
-
-// A page that was allocated and never written is all zero.
-bool is_sound(std::string_view page) {
-  const auto sum = sum_of(page);
-  if (page.ends_with(std::string_view(sum.data(), sum.size()))) return true;
-  return page.find_first_not_of('\0') == std::string_view::npos;
-}
-
 int close_file(sqlite3_file* file) {
+  OpenFile& open = open_file(file);
+  if (open.file.get() == open.vfs->database) open.vfs->database = nullptr;
   delete reinterpret_cast<SeamFile*>(file)->open;
   reinterpret_cast<SeamFile*>(file)->open = nullptr;
   return SQLITE_OK;
@@ -94,29 +59,19 @@ int close_file(sqlite3_file* file) {
 int read_from(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
   const auto wanted = static_cast<std::size_t>(size);
   const auto read = open_file(file).file->read_at(static_cast<std::uint64_t>(offset), out, wanted);
-  if (!read) return SQLITE_IOERR_READ;
-  if (*read == wanted) {
-    OpenFile& open = open_file(file);
-    const std::string_view bytes(static_cast<const char*>(out), wanted);
-    if (open.is_database && offset == 0) open.has_sums |= says_sums(bytes);
-    const bool is_bad = open.has_sums && is_page(size, offset) && !is_sound(bytes);
-    return is_bad ? SQLITE_IOERR_DATA : SQLITE_OK;
+  if (!read) {
+    return read.error().code == ErrorCode::kCorrupt ? SQLITE_IOERR_DATA : SQLITE_IOERR_READ;
   }
+  if (*read == wanted) return SQLITE_OK;
   std::memset(static_cast<char*>(out) + *read, 0, wanted - *read);
   return SQLITE_IOERR_SHORT_READ;
 }
 
 int write_to(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
-  if (open_file(file).vfs->sync_failed) return SQLITE_IOERR_WRITE;
   OpenFile& open = open_file(file);
-  const std::string_view whole(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
-  if (open.is_database && offset == 0) open.has_sums |= says_sums(whole);
-  std::array<std::string_view, 2> pieces = {whole, {}};
-  std::array<char, SeamVfs::kReservedBytes> sum{};
-  if (open.has_sums && is_page(size, offset)) {
-    sum = sum_of(whole);
-    pieces = {whole.substr(0, whole.size() - sum.size()), {sum.data(), sum.size()}};
-  }
+  if (open.vfs->sync_failed) return SQLITE_IOERR_WRITE;
+  const std::array<std::string_view, 1> pieces = {
+      std::string_view(static_cast<const char*>(bytes), static_cast<std::size_t>(size))};
   const auto written = open.file->write_at(static_cast<std::uint64_t>(offset), pieces);
   return written ? SQLITE_OK : code_of(written.error(), SQLITE_IOERR_WRITE);
 }
@@ -131,7 +86,9 @@ int sync_file(sqlite3_file* file, int) {
   OpenFile& open = open_file(file);
   std::atomic<bool>& failed = open.vfs->sync_failed;
   if (failed) return SQLITE_IOERR_FSYNC;
-  if (!open.file->sync_data()) {
+  if (const auto synced = open.file->sync_data(); !synced) {
+    // Only writing says that the disk is full: the copy's, which the next sync tries again.
+    if (synced.error().code == ErrorCode::kFull) return SQLITE_FULL;
     failed = true;
     return SQLITE_IOERR_FSYNC;
   }
@@ -185,6 +142,26 @@ const sqlite3_io_methods& file_methods() {
 SeamVfs::State& state_of(sqlite3_vfs* vfs) { return *static_cast<SeamVfs::State*>(vfs->pAppData); }
 io::FileSystem& file_system(sqlite3_vfs* vfs) { return state_of(vfs).files; }
 
+Result<void> open_database(io::FileSystem& files, OpenFile& open, bool may_create) {
+  auto opened = DatabaseFile::open(files, open.path, may_create);
+  if (!opened) return opened.error();
+  open.is_new = (*opened)->is_new();
+  open.vfs->database = opened->get();
+  open.file = std::move(*opened);
+  return {};
+}
+
+Result<void> open_log(io::FileSystem& files, OpenFile& open, bool may_create) {
+  auto opened = files.open(open.path, io::OpenMode::kReadWrite);
+  if (!opened && opened.error().code == ErrorCode::kNotFound && may_create) {
+    opened = files.open(open.path, io::OpenMode::kCreate);
+    open.is_new = true;
+  }
+  if (!opened) return opened.error();
+  open.file = std::move(*opened);
+  return {};
+}
+
 int open_path(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags, int* out_flags) {
   auto* const file = reinterpret_cast<SeamFile*>(out);
   file->base.pMethods = nullptr;
@@ -193,17 +170,10 @@ int open_path(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags, 
   auto open = std::make_unique<OpenFile>();
   open->vfs = &state_of(vfs);
   open->path = name;
-  open->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
   const bool may_create = (flags & SQLITE_OPEN_CREATE) != 0;
-  const auto mode =
-      (flags & SQLITE_OPEN_READWRITE) != 0 ? io::OpenMode::kReadWrite : io::OpenMode::kRead;
-  auto opened = files.open(open->path, mode);
-  if (!opened && opened.error().code == ErrorCode::kNotFound && may_create) {
-    opened = files.open(open->path, io::OpenMode::kCreate);
-    open->is_new = true;
-  }
+  const auto opened = (flags & SQLITE_OPEN_MAIN_DB) != 0 ? open_database(files, *open, may_create)
+                                                         : open_log(files, *open, may_create);
   if (!opened) return code_of(opened.error(), SQLITE_CANTOPEN);
-  open->file = std::move(*opened);
   if (out_flags != nullptr) *out_flags = flags;
   file->open = open.release();
   file->base.pMethods = &file_methods();
@@ -277,6 +247,11 @@ SeamVfs::SeamVfs(io::FileSystem& files)
   vfs_->xCurrentTime = current_time;
   vfs_->xGetLastError = last_error;
   sqlite3_vfs_register(vfs_.get(), 0);
+}
+
+Result<DatabaseFile::Mended> SeamVfs::mend_database() {
+  if (state_->database == nullptr) return internal("no database is open");
+  return state_->database->mend();
 }
 
 SeamVfs::~SeamVfs() { sqlite3_vfs_unregister(vfs_.get()); }

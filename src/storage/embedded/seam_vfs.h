@@ -3,9 +3,9 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "io/file_system.h"
+#include "storage/embedded/database_file.h"
 
 struct sqlite3_vfs;
 
@@ -16,9 +16,8 @@ namespace gpu_telemetry::storage::embedded {
 // others out. Temporary files are refused: connections use `temp_store=MEMORY`. Connections are
 // closed before it is destroyed.
 //
-// Pages of a database that reserves kReservedBytes in each, or is marked as kApplication, end with
-// the CRC-32C of the rest, in little-endian order, and four zero bytes. A page that differs from
-// its checksum is not read: SQLITE_IOERR_DATA.
+// The database itself is a DatabaseFile: a page that is damaged in both of its files is not read,
+// SQLITE_IOERR_DATA.
 //
 // After a failed sync of a file or folder it lets nothing more be written, because the system may
 // have dropped what it reported only once: a commit that seemed to follow would lie behind a hole.
@@ -27,15 +26,14 @@ class SeamVfs {
  public:
   struct State;  // internal
 
-  static constexpr int kReservedBytes = 8;
-  static constexpr std::string_view kApplication = "GTSC";  // PRAGMA application_id
-
   explicit SeamVfs(io::FileSystem& files);
   ~SeamVfs();
   SeamVfs(const SeamVfs&) = delete;
   SeamVfs& operator=(const SeamVfs&) = delete;
 
   const char* name() const { return name_.c_str(); }
+  // DatabaseFile::mend of the database that is open.
+  Result<DatabaseFile::Mended> mend_database();
 
  private:
   std::string name_;
