@@ -1,8 +1,10 @@
 # A room is one folder of src/: one library target, its sources named, its dependencies declared.
 
-# `rooms` builds every room and nothing else; `unit_tests` the tests that need nothing but themselves.
+# `rooms` builds every room and nothing else; `unit_tests` the tests that need nothing but themselves;
+# `server_tests` those that need a Redis or a server of MongoDB's protocol.
 add_custom_target(rooms)
 add_custom_target(unit_tests)
+add_custom_target(server_tests)
 # `fuzz_targets` builds what scripts/fuzz.sh runs.
 add_custom_target(fuzz_targets)
 
@@ -49,6 +51,8 @@ function(gpu_telemetry_test name)
   endif()
   if(TEST_LABEL STREQUAL unit)
     add_dependencies(unit_tests ${name})
+  else()
+    add_dependencies(server_tests ${name})
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${TEST_LABEL} TIMEOUT ${TEST_TIMEOUT})

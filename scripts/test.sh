@@ -19,8 +19,8 @@ step_release() {
   run_ctest release
 }
 step_asan() {
-  scripts/build.sh asan unit_tests
-  run_ctest asan -L unit
+  scripts/build.sh asan unit_tests server_tests gpu-telemetry
+  run_ctest asan -L 'unit|redis|mongo|chaos'
 }
 step_tsan() {
   scripts/build.sh tsan unit_tests
@@ -33,7 +33,7 @@ describe() {
   case $1 in
     format) echo "C++ files are formatted" ;;
     release) echo "optimised build, all tests and lints" ;;
-    asan) echo "unit tests under the address and undefined-behaviour sanitizers" ;;
+    asan) echo "unit, server and chaos tests under the address and undefined-behaviour sanitizers" ;;
     tsan) echo "unit tests under the thread sanitizer" ;;
     clang) echo "clang's warnings and thread-safety analysis" ;;
     fuzz) echo "each fuzz target, ${FUZZ_SECONDS:-10} s" ;;
