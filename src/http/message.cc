@@ -200,6 +200,7 @@ Response problem(const Error& error) {
       return response;
     }
     case ErrorCode::kCorrupt:
+      return problem(500, "what is stored is damaged: " + error.message);
     case ErrorCode::kCancelled:
     case ErrorCode::kInternal:
       break;

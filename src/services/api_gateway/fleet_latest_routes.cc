@@ -269,7 +269,7 @@ Result<void> add_fleet_latest_routes(http::Router& router, ApiContext& context) 
   for (http::Route* route : {&latest, &summary}) {
     add_filter_parameters(route->doc);
     add_state_parameter(route->doc);
-    add_problems(route->doc, {400, 503});
+    add_problems(route->doc, {400, 500, 503});
     if (auto added = router.add(std::move(*route)); !added) return added;
   }
   return {};

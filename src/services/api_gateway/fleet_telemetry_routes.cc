@@ -344,7 +344,7 @@ Result<void> add_fleet_telemetry_routes(http::Router& router, ApiContext& contex
   add_filter_parameters(get.doc);
   add_state_parameter(get.doc);
   get.doc.responses.push_back(answer_of("The series, sorted by key", "FleetTelemetry", {}));
-  add_problems(get.doc, {400, 503});
+  add_problems(get.doc, {400, 500, 503});
   return router.add(std::move(get));
 }
 

@@ -119,13 +119,13 @@ Result<void> add_gpu_routes(http::Router& router, ApiContext& context) {
   add_cursor_parameter(list.doc);
   list.doc.responses.push_back(
       answer_of("The GPUs; `total` counts all that match, on whatever page", "GpuList", {}));
-  add_problems(list.doc, {400, 503});
+  add_problems(list.doc, {400, 500, 503});
 
   http::Route get = describe("/api/v1/gpus/{uuid}", "getGpu", "One GPU", "gpus");
   get.handler = [&context](http::Request& request) { return get_gpu(context, request); };
   get.doc.parameters.push_back(uuid_parameter());
   get.doc.responses.push_back(answer_of("The GPU", "Gpu", {}));
-  add_problems(get.doc, {400, 404, 503});
+  add_problems(get.doc, {400, 404, 500, 503});
 
   if (auto added = router.add(std::move(list)); !added) return added;
   return router.add(std::move(get));

@@ -158,7 +158,7 @@ Result<void> add_latest_routes(http::Router& router, ApiContext& context) {
   }
   add_time_parameters(attribution.doc);
   for (http::Route* route : {&latest, &metrics, &attribution}) {
-    add_problems(route->doc, {400, 404, 503});
+    add_problems(route->doc, {400, 404, 500, 503});
     if (auto added = router.add(std::move(*route)); !added) return added;
   }
   return {};

@@ -22,6 +22,8 @@ std::string_view description_of(int status) {
       return "No such GPU is known";
     case 409:
       return "It is not configured here; `detail` says what to set";
+    case 500:
+      return "What is stored is damaged where the answer lies; `detail` names it";
     case 503:
       return "Storage is away or too many questions wait; the same again may succeed";
     default:

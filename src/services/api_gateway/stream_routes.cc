@@ -283,7 +283,7 @@ Result<void> add_stream_routes(http::Router& router, ApiContext& context) {
   events.media_type = "text/event-stream";
   events.schema_json = R"({"type":"string"})";
   get.doc.responses.push_back(std::move(events));
-  add_problems(get.doc, {400, 503});
+  add_problems(get.doc, {400, 500, 503});
   return router.add(std::move(get));
 }
 

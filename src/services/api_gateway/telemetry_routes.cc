@@ -281,7 +281,7 @@ Result<void> add_telemetry_routes(http::Router& router, ApiContext& context) {
     rows.schema_json = R"({"type":"string"})";
     get.doc.responses.push_back(std::move(rows));
   }
-  add_problems(get.doc, {400, 404, 503});
+  add_problems(get.doc, {400, 404, 500, 503});
   return router.add(std::move(get));
 }
 

@@ -89,7 +89,11 @@ Result<void> Catalogue::prepare_tables(bool& created) {
   created = *version == 0;
   // Programs that know nothing of the copy must not write past it.
   if (*version == 2 && database_->mended().is_twice) {
-    return database_->execute(fmt::format("PRAGMA user_version={};", kVersion).c_str());
+    const auto stamped =
+        database_->execute(fmt::format("PRAGMA user_version={};", kVersion).c_str());
+    // On a full disk it is read all the same.
+    const bool is_full = !stamped && stamped.error().code == ErrorCode::kFull;
+    return is_full ? Result<void>() : stamped;
   }
   if (!created) return {};
   auto transaction = Transaction::begin(*database_);
@@ -154,7 +158,8 @@ Result<void> Catalogue::commit(const CatalogueChange& change) {
   }
   const auto committed = transaction->commit();
   if (!committed || !change.journal_floor) return committed;
-  return database_->empty_log();
+  const auto emptied = database_->empty_log();
+  return emptied ? Result<void>() : emptied.error();
 }
 
 }  // namespace gpu_telemetry::storage::embedded

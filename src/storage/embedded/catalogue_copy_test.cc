@@ -156,6 +156,14 @@ TEST_F(CatalogueCopyTest, ACatalogueWithoutACopyGetsOne) {
   expect_everything();
 }
 
+// The process ended while it made the catalogue.
+TEST_F(CatalogueCopyTest, AnEmptyCatalogueGetsACopy) {
+  ASSERT_TRUE(simulated_.disk().create_directories("/store"));
+  ASSERT_TRUE(simulated_.disk().open(kPath, io::OpenMode::kCreate));
+  fill();
+  EXPECT_EQ(size_of(kCopy), size_of(kPath));
+}
+
 TEST_F(CatalogueCopyTest, OnAFullDiskItGoesOnWithoutACopy) {
   fill();
   make_version_2();

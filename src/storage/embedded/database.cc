@@ -99,7 +99,9 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
   // A process whose commit could not be synced, and that was then ended, leaves a log that is
   // readable and yet not on the device. Copying it writes and syncs anew all that is read from here
   // on.
-  if (auto emptied = database->empty_log(); !emptied) return emptied.error();
+  const auto emptied = database->empty_log();
+  if (!emptied) return emptied.error();
+  if (!*emptied) return database;
   auto mended = database->vfs_.mend_database();
   if (!mended) return mended.error();
   database->mended_ = std::move(*mended);
@@ -122,10 +124,11 @@ Result<Statement> Database::prepare(std::string_view sql) {
   return Statement(*this, statement);
 }
 
-Result<void> Database::empty_log() {
+Result<bool> Database::empty_log() {
   const auto copied = execute("PRAGMA wal_checkpoint(TRUNCATE);");
-  const bool is_full = !copied && copied.error().code == ErrorCode::kFull;
-  return is_full ? Result<void>() : copied;
+  if (copied) return true;
+  if (copied.error().code == ErrorCode::kFull) return false;
+  return copied.error();
 }
 
 Result<void> Database::check_structure() {

@@ -67,9 +67,9 @@ class Database {
   Result<Statement> prepare(std::string_view sql);
   // Checks the structure of every page. kCorrupt with what it found first.
   Result<void> check_structure();
-  // Copies what stands in the write-ahead log into the database, synced, and empties the log. On a
-  // full disk it does neither, which loses nothing.
-  Result<void> empty_log();
+  // Copies what stands in the write-ahead log into the database, synced, and empties the log.
+  // False: the disk is too full for that, which loses nothing.
+  Result<bool> empty_log();
 
   Error error(int code) const;
 

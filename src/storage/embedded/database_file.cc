@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "io/crc32c.h"
@@ -44,23 +45,33 @@ struct DatabaseFile::Page {
   std::array<char, kPageSize> bytes;
   std::size_t size = 0;  // less than a page at the end of the file
   Condition condition = Condition::kDamaged;
+  std::optional<Error> unreadable;
 
-  static Result<void> read(const io::File& file, std::uint64_t number, Page& page) {
-    const auto size = file.read_at(number * kPageSize, page.bytes.data(), kPageSize);
-    if (!size) return size.error();
-    page.size = *size;
-    page.condition = Condition::kDamaged;
-    if (page.size < kPageSize) return {};
-    const Sum sum = sum_of(page.view());
-    if (page.view().ends_with(std::string_view(sum.data(), sum.size()))) {
-      page.condition = Condition::kSound;
-    } else if (page.view().find_first_not_of('\0') == std::string_view::npos) {
-      page.condition = Condition::kNeverWritten;
-    }
-    return {};
-  }
   std::string_view view() const { return {bytes.data(), size}; }
+  bool is_whole() const { return size == kPageSize; }
+  // Of two that are alike the longer one; else `other` is no better.
+  bool is_better_than(const Page& other) const {
+    return condition != other.condition ? condition > other.condition : size > other.size;
+  }
 };
+
+DatabaseFile::Page DatabaseFile::read_page(const io::File& file, std::uint64_t number) const {
+  Page page;
+  const auto size = file.read_at(number * kPageSize, page.bytes.data(), kPageSize);
+  if (!size) {
+    page.unreadable = size.error();
+    return page;
+  }
+  page.size = *size;
+  if (!page.is_whole()) return page;
+  const Sum sum = sum_of(page.view());
+  if (page.view().ends_with(std::string_view(sum.data(), sum.size()))) {
+    page.condition = Condition::kSound;
+  } else if (page.view().find_first_not_of('\0') == std::string_view::npos) {
+    page.condition = Condition::kNeverWritten;
+  }
+  return page;
+}
 
 Result<std::unique_ptr<DatabaseFile>> DatabaseFile::open(io::FileSystem& files,
                                                          const std::string& path, bool may_create) {
@@ -71,6 +82,8 @@ Result<std::unique_ptr<DatabaseFile>> DatabaseFile::open(io::FileSystem& files,
     is_new = true;
   }
   if (!file) return file.error();
+  const auto written = (*file)->size();
+  if (!written) return written.error();
   std::unique_ptr<DatabaseFile> opened(new DatabaseFile(path, std::move(*file)));
   opened->is_new_ = is_new;
 
@@ -80,15 +93,16 @@ Result<std::unique_ptr<DatabaseFile>> DatabaseFile::open(io::FileSystem& files,
   for (const io::File* each : {opened->file_.get(), copy ? copy->get() : nullptr}) {
     if (each == nullptr) continue;
     const auto size = each->read_at(0, head.data(), head.size());
-    if (!size) return size.error();
-    opened->has_sums_ |= says_sums({head.data(), *size});
+    if (size) opened->has_sums_ |= says_sums({head.data(), *size});
   }
-  if (!copy && (is_new || opened->has_sums_)) {
+  // An empty one was being made when the process ended.
+  const bool has_copy = *written == 0 || opened->has_sums_;
+  if (!copy && has_copy) {
     copy = files.open(copy_of(path), io::OpenMode::kCreate);
     opened->is_new_ = true;
     if (!copy && copy.error().code != ErrorCode::kFull) return copy.error();
   }
-  if (copy && (is_new || opened->has_sums_)) opened->copy_ = std::move(*copy);
+  if (copy && has_copy) opened->copy_ = std::move(*copy);
   return opened;
 }
 
@@ -96,15 +110,14 @@ Result<std::size_t> DatabaseFile::read_at(std::uint64_t offset, void* out, std::
   const std::uint64_t number = offset / kPageSize;
   const std::size_t at = offset % kPageSize;
   if (!has_sums_ || at + size > kPageSize) return file_->read_at(offset, out, size);
-  Page page;
-  const auto read = Page::read(*file_, number, page);
-  if (!read) return read.error();
+  Page page = read_page(*file_, number);
   if (page.condition != Condition::kSound && copy_) {
-    Page other;
-    const auto read_other = Page::read(*copy_, number, other);
-    if (read_other && other.condition == Condition::kSound) page = other;
+    Page other = read_page(*copy_, number);
+    if (other.is_better_than(page)) std::swap(page, other);
+    if (page.condition == Condition::kDamaged && other.unreadable) return *other.unreadable;
   }
-  if (page.condition == Condition::kDamaged && page.size == kPageSize) {
+  if (page.unreadable) return *page.unreadable;
+  if (page.condition == Condition::kDamaged && page.is_whole()) {
     return corrupt(fmt::format("{}: page {} differs from its checksum", path_, number + 1));
   }
   const std::size_t found = std::min(size, page.size - std::min(at, page.size));
@@ -130,18 +143,25 @@ Result<void> DatabaseFile::write_at(std::uint64_t offset,
 }
 
 Result<void> DatabaseFile::sync_data() {
-  const auto synced = file_->sync_data();
+  // What a sync that failed for want of space has dropped cannot be known either.
+  const auto sync = [](io::File& file) -> Result<void> {
+    const auto synced = file.sync_data();
+    return synced ? synced : unavailable(synced.error().message);
+  };
+  const auto synced = sync(*file_);
   if (!synced || !copy_) return synced;
   const auto copied = copy_written_pages();
   if (!copied) return copied;
-  return copy_->sync_data();
+  return sync(*copy_);
 }
 
 Result<void> DatabaseFile::copy_written_pages() {
-  Page page;
   for (const std::uint64_t number : to_copy_) {
-    const auto read = Page::read(*file_, number, page);
-    if (!read) return read;
+    const Page page = read_page(*file_, number);
+    if (page.unreadable) return *page.unreadable;
+    if (has_sums_ && page.is_whole() && page.condition == Condition::kDamaged) {
+      return corrupt(fmt::format("{}: page {} is not what was written", path_, number + 1));
+    }
     const std::array<std::string_view, 1> written = {page.view()};
     const auto copied = copy_->write_at(number * kPageSize, written);
     if (!copied) return copied;
@@ -159,7 +179,9 @@ Result<void> DatabaseFile::preallocate(std::uint64_t size) {
 Result<void> DatabaseFile::truncate(std::uint64_t size) {
   const auto done = file_->truncate(size);
   if (!done || !copy_) return done;
-  return copy_->truncate(size);
+  const auto copied = copy_->size();
+  if (!copied) return copied.error();
+  return *copied > size ? copy_->truncate(size) : Result<void>();
 }
 
 Result<std::uint64_t> DatabaseFile::size() const {
@@ -185,21 +207,24 @@ Result<DatabaseFile::Mended> DatabaseFile::mend() {
 Result<void> DatabaseFile::compare_all_pages(std::uint64_t pages, Mended& mended) {
   std::uint64_t damaged = 0;
   std::uint64_t damaged_in_copy = 0;
-  Page page;
-  Page other;
   Result<void> copied;
   for (std::uint64_t number = 0; copied && number < pages; ++number) {
-    copied = Page::read(*file_, number, page);
-    if (copied) copied = Page::read(*copy_, number, other);
-    if (!copied) break;
+    const Page page = read_page(*file_, number);
+    const Page other = read_page(*copy_, number);
     // Of two sound ones that differ the copy is the older: it is written later.
-    const bool from_copy = other.condition > page.condition;
+    const bool from_copy = other.is_better_than(page);
     const Page& better = from_copy ? other : page;
-    if (better.condition == Condition::kDamaged && better.size == kPageSize) ++mended.lost_pages;
-    if (better.condition == Condition::kDamaged || page.view() == other.view()) continue;
+    if (better.condition == Condition::kDamaged) {
+      // What cannot be read today may be whole.
+      if (page.unreadable) return *page.unreadable;
+      if (other.unreadable) return *other.unreadable;
+      if (better.is_whole()) ++mended.lost_pages;
+      continue;
+    }
+    if (page.view() == other.view()) continue;
     if (from_copy) {
       ++damaged;
-    } else if (other.condition == Condition::kDamaged && other.size == kPageSize) {
+    } else if (other.condition == Condition::kDamaged && (other.is_whole() || other.unreadable)) {
       ++damaged_in_copy;
     }
     const std::array<std::string_view, 1> written = {better.view()};

@@ -35,8 +35,11 @@ class DatabaseFile final : public io::File {
   // Whether open() made a file, whose entry in the folder is not durable yet.
   bool is_new() const { return is_new_; }
 
+  // A page that cannot be read in one of the files is read from the other too.
   Result<std::size_t> read_at(std::uint64_t offset, void* out, std::size_t size) const override;
   Result<void> write_at(std::uint64_t offset, std::span<const std::string_view> pieces) override;
+  // kFull: PATH is synced, and there was no space for the copy, which the next sync completes. No
+  // other error is kFull.
   Result<void> sync_data() override;
   Result<void> preallocate(std::uint64_t size) override;
   Result<void> truncate(std::uint64_t size) override;
@@ -61,6 +64,7 @@ class DatabaseFile final : public io::File {
 
   DatabaseFile(std::string path, std::unique_ptr<io::File> file)
       : path_(std::move(path)), file_(std::move(file)) {}
+  Page read_page(const io::File& file, std::uint64_t number) const;
   Result<void> copy_written_pages();
   Result<void> compare_all_pages(std::uint64_t pages, Mended& mended);
 

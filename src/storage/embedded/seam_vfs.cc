@@ -79,7 +79,7 @@ int write_to(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offs
 int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
   if (open_file(file).vfs->sync_failed) return SQLITE_IOERR_TRUNCATE;
   const auto done = open_file(file).file->truncate(static_cast<std::uint64_t>(size));
-  return done ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
+  return done ? SQLITE_OK : code_of(done.error(), SQLITE_IOERR_TRUNCATE);
 }
 
 int sync_file(sqlite3_file* file, int) {
@@ -87,8 +87,9 @@ int sync_file(sqlite3_file* file, int) {
   std::atomic<bool>& failed = open.vfs->sync_failed;
   if (failed) return SQLITE_IOERR_FSYNC;
   if (const auto synced = open.file->sync_data(); !synced) {
-    // Only writing says that the disk is full: the copy's, which the next sync tries again.
-    if (synced.error().code == ErrorCode::kFull) return SQLITE_FULL;
+    // See DatabaseFile::sync_data: it is synced, and only its copy is not.
+    const bool is_database = open.file.get() == open.vfs->database;
+    if (is_database && synced.error().code == ErrorCode::kFull) return SQLITE_FULL;
     failed = true;
     return SQLITE_IOERR_FSYNC;
   }

@@ -206,8 +206,11 @@ const IndexedColumn& Reader::find(std::uint64_t handle, ThreadScratch& scratch) 
 Error Reader::damaged(const ColumnEntry& entry, std::string_view part,
                       std::string_view what) const {
   const GpuUuid& gpu = index_.gpus()[SeriesFileIndex::gpu_of(entry.handle)];
-  return corrupt(fmt::format("{}: GPU {}, metric {}: {}: {}", path_, gpu.to_string(),
-                             index_.metric_names()[entry.metric], part, what));
+  return corrupt(fmt::format("{}: GPU {}, metric {}, from {} to {}: {}: {}", path_, gpu.to_string(),
+                             index_.metric_names()[entry.metric],
+                             format_rfc3339(from_unix_milliseconds(entry.first_timestamp)),
+                             format_rfc3339(from_unix_milliseconds(entry.last_timestamp)), part,
+                             what));
 }
 
 Result<const DecodedTimes*> Reader::load_times(const ColumnEntry& entry,
