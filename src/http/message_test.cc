@@ -60,7 +60,9 @@ TEST(ProblemTest, FitsTheErrorAndHidesWhatIsInternal) {
   EXPECT_EQ(problem(conflict("x")).status, 409);
   EXPECT_EQ(problem(full("x")).status, 503);
   EXPECT_EQ(problem(unavailable("x")).headers.get("Retry-After"), "1");
-  for (const Error& error : {corrupt("secret"), internal("secret"), cancelled("secret")}) {
+  EXPECT_EQ(problem(corrupt("x")).status, 500);
+  EXPECT_THAT(problem(corrupt("x")).body, HasSubstr("what is stored is damaged: x"));
+  for (const Error& error : {internal("secret"), cancelled("secret")}) {
     EXPECT_EQ(problem(error).status, 500);
     EXPECT_THAT(problem(error).body, Not(HasSubstr("secret")));
   }

@@ -95,7 +95,7 @@ class SeriesFileReader {
 
   // Appends the samples whose timestamps lie in [start, end] to the two vectors, ascending in time.
   // Only the groups of 128 that overlap the range are decoded.
-  // Errors: kCorrupt, naming path, GPU and metric; the vectors are then as before.
+  // Errors: kCorrupt, naming file, GPU, metric and times; the vectors are then as before.
   virtual Result<void> read(const ColumnEntry& column, std::int64_t start, std::int64_t end,
                             std::vector<std::int64_t>& timestamps,
                             std::vector<double>& values) const = 0;

@@ -206,7 +206,9 @@ const IndexedColumn& Reader::find(std::uint64_t handle, ThreadScratch& scratch) 
 Error Reader::damaged(const ColumnEntry& entry, std::string_view part,
                       std::string_view what) const {
   const GpuUuid& gpu = index_.gpus()[SeriesFileIndex::gpu_of(entry.handle)];
-  return corrupt(fmt::format("{}: GPU {}, metric {}, from {} to {}: {}: {}", path_, gpu.to_string(),
+  // Whoever asks the API reads this: the name of the file tells which, and not where it is.
+  const std::string_view name = std::string_view(path_).substr(path_.rfind('/') + 1);
+  return corrupt(fmt::format("{}: GPU {}, metric {}, from {} to {}: {}: {}", name, gpu.to_string(),
                              index_.metric_names()[entry.metric],
                              format_rfc3339(from_unix_milliseconds(entry.first_timestamp)),
                              format_rfc3339(from_unix_milliseconds(entry.last_timestamp)), part,

@@ -424,7 +424,7 @@ TEST(SeriesFile, DamageNamesFileGpuAndMetricAndLeavesTheAnswerAlone) {
   const auto read = (*reader)->read(entry, kAlways, kForever, timestamps, values);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, ErrorCode::kCorrupt);
-  EXPECT_THAT(read.error().message, testing::HasSubstr("/file"));
+  EXPECT_THAT(read.error().message, testing::StartsWith("file: "));
   EXPECT_THAT(read.error().message, testing::HasSubstr(test_gpu(1).to_string()));
   EXPECT_THAT(read.error().message, testing::HasSubstr("DCGM_FI_DEV_POWER_USAGE"));
   EXPECT_EQ(timestamps.size(), 1);
