@@ -3,7 +3,7 @@
 #include <openssl/evp.h>
 
 #include "queue/redis/redis_reply.h"
-#include "queue/redis/redis_scripts_lua.h"
+#include "redis_scripts_lua.h"  // made of scripts/*.lua
 
 namespace gpu_telemetry::queue {
 namespace {
@@ -21,6 +21,14 @@ std::string sha1(std::string_view text) {
   return hex;
 }
 
+// The first line of a script says whether Redis runs it after reaching maxmemory.
+constexpr std::string_view kRefusedWithoutMemory = "#!lua\n";
+constexpr std::string_view kAllowedWithoutMemory = "#!lua flags=allow-oom\n";
+
+// Each script is joined of several texts. Arguments of all: KEYS[1] `{name}:meta`; ARGV 1
+// `{name}:`, 2 milliseconds added to Redis's time, 3 topic. Those of a group: 4 group, 5
+// redeliveries allowed, 6 dead letters kept, 7 their bytes. The text that gives a script its name
+// says the others.
 struct Loaded {
   std::array<std::string, kRedisScripts> sources;
   std::array<std::string, kRedisScripts> shas;
