@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 # Where `make run` keeps what it stores.
 DATA ?= var
 # Seconds that each fuzz target runs.
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 5
 # What the queue stands on in make run-distributed and make chaos: redis or durable.
 ENGINE ?= redis
 # Of make chaos: how much flows, and in what time.

@@ -4,7 +4,7 @@
 # build/fuzz/crashes/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
 JOBS=${JOBS:-$(nproc)}
 
 targets=("$@")
