@@ -19,12 +19,13 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-dev-shm-usage"],
 });
 
-async function look(name, url, { width, scheme = "light", act = async () => {}, wait }) {
+async function look(name, url, { width, scheme = "light", prepare = async () => {}, act = async () => {}, wait }) {
   // axe is put into the page, which its policy rightly forbids.
   const context = await browser.newContext({ viewport: { width, height: 860 }, colorScheme: scheme, bypassCSP: true });
   const page = await context.newPage();
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
+  await prepare(page);
   await page.goto(url);
   await page.waitForSelector(wait, { timeout: 15000 });
   await act(page);
@@ -60,6 +61,22 @@ for (const width of [1280, 390]) {
   await look("unknown-gpu", `${base}/#/gpu/GPU-00000000-0000-0000-0000-000000000000`, { width, wait: ".state h2" });
   await look("pipeline", base + "/#/pipeline", { width, wait: ".stage" });
   await look("empty", empty + "/", { width, wait: ".state h2" });
+}
+// As of a store with a damaged column.
+for (const width of [1280, 390]) {
+  await look("damaged", `${base}/#/gpu/${gpu}?range=1h`, {
+    width,
+    wait: ".panel canvas",
+    prepare: (page) =>
+      page.route(/telemetry\?.*FB_FREE/, (route) =>
+        route.fulfill({
+          status: 500,
+          contentType: "application/problem+json",
+          body: JSON.stringify({ detail: `what is stored is damaged: GPU ${gpu}, metric DCGM_FI_DEV_FB_FREE` }),
+        }),
+      ),
+    act: (page) => page.waitForSelector("[role=alert]"),
+  });
 }
 await look("keyboard", base + "/", {
   width: 1280,

@@ -84,6 +84,12 @@ class Dashboard(unittest.TestCase):
             for part in ("Utilisation", "Temperature", "Power", "Who ran on it", "Copy as curl"):
                 self.assertIn(part, text)
 
+    def test_a_damaged_metric_is_named_and_the_others_are_shown(self):
+        for text in self.texts("damaged"):
+            self.assertIn("Memory free cannot be shown: what is stored is damaged", text)
+            for part in ("Utilisation", "Temperature", "Memory used", "Who ran on it"):
+                self.assertIn(part, text)
+
     def test_what_is_not_there_is_said(self):
         self.assertIn("No GPU has been heard of yet", self.texts("empty")[0])
         self.assertIn("No GPU matches", self.texts("none-match")[0])

@@ -1,7 +1,7 @@
 // One GPU over time: what it did, who ran on it, and what it does now.
 import { useEffect, useMemo, useState } from "preact/hooks";
 
-import { download, follow, get, type Attribution, type Gpu, type Metric, type Series } from "../api";
+import { ApiError, download, follow, get, type Attribution, type Gpu, type Metric, type Series } from "../api";
 import { colorOf } from "../colors";
 import { age, ago, metricName, time } from "../format";
 import { Chart } from "../parts/chart";
@@ -52,6 +52,34 @@ function question(uuid: string, metrics: string[], range: Range, step: number): 
   });
   for (const metric of metrics) query.append("metric_name", metric);
   return `/api/v1/gpus/${uuid}/telemetry?${query}`;
+}
+
+// What was read, and of each metric that could not be read why.
+interface Read {
+  series: Series[];
+  failed: Record<string, string>;
+}
+
+// All in one answer; when a part of what is stored is damaged, each metric by itself.
+async function readSeries(ask: (metrics: string[]) => string, metrics: string[], signal: AbortSignal): Promise<Read> {
+  const read = async (some: string[]) => (await get<{ series: Series[] }>(ask(some), signal)).series;
+  const failed: Record<string, string> = {};
+  if (metrics.length === 0) return { series: [], failed };
+  try {
+    return { series: await read(metrics), failed };
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 500) throw error;
+  }
+  const each = metrics.map(async (metric) => {
+    try {
+      return await read([metric]);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 500) throw error;
+      failed[metric] = error.message;
+      return [];
+    }
+  });
+  return { series: (await Promise.all(each)).flat(), failed };
 }
 
 function Who({ intervals, range }: { intervals: Attribution[]; range: Range }) {
@@ -147,7 +175,7 @@ export function GpuPage({ uuid, parameters }: { uuid: string; parameters: URLSea
   const path = question(uuid, asked, range, step);
   const series = usePoll(
     `${path} ${asked.length}`,
-    async (signal) => (asked.length ? await get<{ series: Series[] }>(path, signal) : { series: [] }),
+    (signal) => readSeries((some) => question(uuid, some, range, step), asked, signal),
     3_600_000,
   );
   const who = usePoll(
@@ -159,10 +187,11 @@ export function GpuPage({ uuid, parameters }: { uuid: string; parameters: URLSea
       ),
     3_600_000,
   );
-  const [kept, setKept] = useState<Series[]>([]);
+  const [kept, setKept] = useState<Read>({ series: [], failed: {} });
   useEffect(() => {
-    if (series.data) setKept(series.data.series);
+    if (series.data) setKept(series.data);
   }, [series.data]);
+  const failed = asked.filter((metric) => kept.failed[metric] !== undefined);
 
   // Live: a new sample moves the range on, at most every two seconds.
   useEffect(() => {
@@ -279,12 +308,21 @@ export function GpuPage({ uuid, parameters }: { uuid: string; parameters: URLSea
       {panels.length === 0 && metrics.data && (
         <Empty title="No telemetry of this GPU is stored">It was heard of, and its readings have expired or were absent.</Empty>
       )}
-      {panels.length > 0 && kept.length === 0 && series.data && (
+      {failed.length > 0 && (
+        <div class="outdated" role="alert">
+          {failed.map((metric) => (
+            <div key={metric}>
+              {metricName(metric)} cannot be shown: {kept.failed[metric]}
+            </div>
+          ))}
+        </div>
+      )}
+      {panels.length > 0 && kept.series.length === 0 && failed.length === 0 && series.data && (
         <p class="muted">Nothing was measured in this time. It was last seen {time(gpu.data.last_seen)}.</p>
       )}
       <div class="panels">
         {panels.map((panel) => {
-          const drawn = panel.metrics.flatMap((metric) => kept.filter((line) => line.metric_name === metric));
+          const drawn = panel.metrics.flatMap((metric) => kept.series.filter((line) => line.metric_name === metric));
           if (drawn.length === 0) return null;
           return (
             <Chart

@@ -59,7 +59,7 @@ export function Outdated({ error, since }: { error: ApiError | null; since: numb
   if (!error) return null;
   return (
     <p class="outdated" role="alert">
-      {error.message} What is shown is {age((Date.now() - since) / 1000)} old.
+      {error.message.replace(/\.?$/, ".")} What is shown is {age((Date.now() - since) / 1000)} old.
     </p>
   );
 }
