@@ -149,7 +149,7 @@ struct LatestQuery {
 
 // Row after row, one for each place of the query, with a cell for each of its metrics.
 struct LatestTable {
-  std::vector<double> values;    // NaN where there is none
+  std::vector<double> values;    // NaN where there is none, or the one there is is damaged
   std::vector<Timestamp> times;  // of the values; Timestamp::min() where there is none
 };
 

@@ -125,6 +125,9 @@ class Store(Damage):
         def check(store, name):
             self.check_named(store, name)
             with self.open(store) as pipeline:
+                self.assertEqual(identity(pipeline.gpus()), self.gpus)
+                self.assertEqual(pipeline.request("/api/v1/fleet/latest?metric_name="
+                                                  "DCGM_FI_DEV_GPU_UTIL").status, 200)
                 self.check_columns(pipeline)
                 self.assertIn(name, pipeline.log())
         self.for_each_flip("stopped", "files/*.gts", check)

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 #include "observability/metrics.h"
@@ -283,6 +285,41 @@ TEST_F(EmbeddedStoreTest, AFailedSyncRefusesWritesUntilOpenedAgainAndReadsGoOn) 
   simulated_.open();
   EXPECT_TRUE(simulated_.store().check_health());
   write(kStart + 3, 3);
+}
+
+TEST_F(EmbeddedStoreTest, ADamagedColumnCostsAFleetsAnswersOneCell) {
+  simulated_.open();
+  const GpuUuid other = numbered_gpu(2);
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    // Irregular, so that they take room in the file.
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + i * i),
+                   {{"a", static_cast<double>(i * 7919 % 1009)}});
+  }
+  for (std::int64_t i = 0; i < 3; ++i) {
+    builder.scrape(other, from_unix_milliseconds(kStart + i * 1000), {{"a", 2}});
+  }
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  seal();
+  simulated_.close();
+  simulated_.disk().damage("/store/files/" + files().at(0), 100);
+  simulated_.open();
+  const auto alone = simulated_.store().latest(gpu_);
+  ASSERT_FALSE(alone);
+  EXPECT_THAT(alone.error().message, HasSubstr(gpu_.to_string()));
+  storage::LatestQuery query;
+  query.metrics = {"a"};
+  query.gpus = {{gpu_, Timestamp::min()}, {other, Timestamp::min()}};
+  const auto latest = simulated_.store().latest_values(query);
+  ASSERT_TRUE(latest) << latest.error();
+  EXPECT_TRUE(std::isnan(latest->values[0]));
+  EXPECT_EQ(latest->times[0], Timestamp::min());
+  EXPECT_EQ(latest->values[1], 2);
+  const std::vector<GpuUuid> both = {gpu_, other};
+  const auto intervals = simulated_.store().scrape_intervals(both);
+  ASSERT_TRUE(intervals) << intervals.error();
+  EXPECT_EQ((*intervals)[0], Milliseconds{0});
+  EXPECT_EQ((*intervals)[1], Milliseconds{1000});
 }
 
 TEST_F(EmbeddedStoreTest, ADamagedJournalRecordIsNamedAndTheOthersAreReplayed) {

@@ -99,11 +99,14 @@ class NewestValues {
         sample.clear();
         const auto read =
             found.file->reader().read(found.entry, time, time, sample.timestamps, sample.values);
-        if (!read) {
-          if (read.error().code == ErrorCode::kCorrupt) report_damage_(*found.file, read.error());
-          return read.error();
+        if (read) {
+          value = sample.values.front();
+          continue;
         }
-        value = sample.values.front();
+        if (read.error().code != ErrorCode::kCorrupt) return read.error();
+        report_damage_(*found.file, read.error());
+        value = kNothing;
+        table.times[i * metrics_.size() + m] = Timestamp::min();
       }
     }
     return table;
@@ -144,8 +147,9 @@ Result<void> times_in_files(const ReadContext& context, const GpuUuid& gpu,
       newest_file->reader().read(chosen, chosen.last_timestamp - reach, chosen.last_timestamp,
                                  samples.timestamps, samples.values);
   if (!read) {
-    if (read.error().code == ErrorCode::kCorrupt) report_damage(*newest_file, read.error());
-    return read;
+    if (read.error().code != ErrorCode::kCorrupt) return read;
+    report_damage(*newest_file, read.error());
+    return {};
   }
   times = std::move(samples.timestamps);
   return {};
