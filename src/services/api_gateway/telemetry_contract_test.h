@@ -160,7 +160,7 @@ TEST_P(ApiContract, PagesStayTrueWhileOthersWrite) {
   std::atomic<bool> stop{false};
   std::thread writer([&] {
     std::mt19937 times(11);
-    for (int batch = 0; batch < 2000 && !stop; ++batch) {
+    for (int batch = 0; batch < 400 && !stop; ++batch) {
       storage::BatchBuilder builder;
       for (int i = 0; i < 5; ++i) {
         // Anywhere in the range, and newer than all of it.
