@@ -26,6 +26,7 @@ using std::chrono::milliseconds;
 using Deliveries = std::vector<Delivery>;
 
 constexpr std::chrono::seconds kLongestWait{60};  // of one request
+constexpr milliseconds kShortestRenewal{1'000};
 constexpr ByteSize kLargestAnswer = 1_GiB;
 
 std::string group_query(std::string_view route, std::string_view topic, std::string_view group) {
@@ -170,6 +171,8 @@ class HttpQueue final : public MessageQueue {
     ServiceCall call;
     call.method = http::Method::kPost;
     call.target = "shards";
+    // Given up while there is time to renew the lease by another call.
+    call.longest = std::max(request.ttl / 2, kShortestRenewal);
     call.body = binary::write_shards(request);
     const auto answer = co_await shared->calls.send(std::move(call));
     if (!answer) co_return answer.error();

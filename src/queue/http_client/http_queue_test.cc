@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_future.hpp>
 
@@ -109,6 +110,22 @@ TEST_F(HttpQueueTest, WhoeverAnswersSomethingElseIsNotAQueueService) {
   server_->stop(std::chrono::milliseconds{0});
   answer_stats_with(garbage);
   EXPECT_EQ(ask().error().code, ErrorCode::kUnavailable);
+}
+
+TEST_F(HttpQueueTest, ALeaseThatIsNotAnsweredForMayBeRenewedBeforeItEnds) {
+  asio::io_context io;
+  const asio::ip::tcp::acceptor silent(io, {asio::ip::address_v4::loopback(), 0});
+  options_.url = "http://127.0.0.1:" + std::to_string(silent.local_endpoint().port());
+  queue_ = *make_http_queue(options_, pool_.get_executor());
+  ShardRequest request;
+  request.topic = "t";
+  request.source = "s";
+  request.member = "m";
+  request.ttl = std::chrono::seconds{4};
+  const auto begin = std::chrono::steady_clock::now();
+  const auto answer = asio::co_spawn(pool_, queue_->shards(request), asio::use_future).get();
+  EXPECT_EQ(answer.error().code, ErrorCode::kUnavailable);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, request.ttl);
 }
 
 TEST_F(HttpQueueTest, NobodyThereIsUnavailable) {

@@ -97,7 +97,7 @@ Async<Result<std::string>> ServiceCalls::send(ServiceCall call) {
   const std::string token = options_.token ? options_.token() : std::string();
   if (!token.empty()) request.headers.add("Authorization", "Bearer " + token);
   request.body = std::move(call.body);
-  request.timeout = options_.request_timeout + call.extra_time;
+  request.timeout = std::min(options_.request_timeout + call.extra_time, call.longest);
   request.idempotent = call.idempotent;
   request.hangup = call.hangup;
   Result<http::ClientResponse> answer = co_await client_->send(std::move(request));

@@ -20,6 +20,8 @@ struct ServiceCall {
   std::string target;  // below /api/v1/queue/, encoded
   std::string body;    // binary
   std::chrono::milliseconds extra_time{0};
+  // How long an answer is of use, where that is less than the request's time.
+  std::chrono::milliseconds longest = std::chrono::milliseconds::max();
   bool idempotent = true;
   std::shared_ptr<http::Hangup> hangup;
   // Whether 404 means that the thing is not there. Else it means that the service is not one.
