@@ -84,8 +84,8 @@ Result<std::unique_ptr<Database>> Database::open(io::FileSystem& files, const st
     return database->error(connection != nullptr ? sqlite3_extended_errcode(connection) : code);
   }
   sqlite3_extended_result_codes(database->connection_, 1);
-  int reserved =
-      DatabaseFile::kReservedBytes;  // of a database that is new; others stay as they are
+  // Of a database that is new; others stay as they are.
+  int reserved = DatabaseFile::kReservedBytes;
   sqlite3_file_control(database->connection_, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
   const auto set_up = database->execute(
       "PRAGMA page_size=4096;"  // DatabaseFile::kPageSize
@@ -146,8 +146,9 @@ Error Database::error(int code) const {
   const char* const reason =
       connection_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection_);
   std::string text = path_ + ": " + reason;
-  if (code == SQLITE_IOERR_DATA)
+  if (code == SQLITE_IOERR_DATA) {
     return corrupt(path_ + ": a page differs from its checksum, in its copy too");
+  }
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
