@@ -56,6 +56,13 @@ struct StoredSample {
   double value = 0;
 };
 
+// Samples of one metric in an answer's order.
+struct SampleColumn {
+  std::uint32_t metric = 0;             // index into SampleCursor::metric_names()
+  std::span<const std::int64_t> times;  // Unix milliseconds
+  std::span<const double> values;       // as many
+};
+
 // An answer that is read block by block, so that a million samples never lie in memory at once. It
 // shows everything that was stored when the query was made (and in MongoDB maybe some of what was
 // stored since), holds no lock, and may be read from any one thread at a time. It must not outlive
@@ -67,6 +74,10 @@ class SampleCursor {
   // Empty at the end. The span is valid until the next call.
   // Errors: kCorrupt (damage, named; samples before it were right), kUnavailable.
   virtual Result<std::span<const StoredSample>> next() = 0;
+  // The same block apart by metric, where an answer is wanted so: it need not be put in order
+  // first. By ascending metric, each once and with at least one sample; empty at the end. The
+  // columns are valid until the next call of either. Errors: as next().
+  virtual Result<std::span<const SampleColumn>> next_columns() = 0;
   // Sorted by name; complete and unchanging from the start.
   virtual std::span<const std::string> metric_names() const = 0;
 };

@@ -62,6 +62,11 @@ class TelemetryRepositoryContract : public testing::TestWithParam<TelemetryRepos
   }
 
   std::vector<Row> ask(const SampleQuery& query) {
+    std::vector<Row> rows = ask_for_rows(query);
+    EXPECT_EQ(ask_for_columns(query), rows);
+    return rows;
+  }
+  std::vector<Row> ask_for_rows(const SampleQuery& query) {
     std::vector<Row> rows;
     auto cursor = repository().query(query);
     EXPECT_TRUE(cursor);
@@ -75,6 +80,34 @@ class TelemetryRepositoryContract : public testing::TestWithParam<TelemetryRepos
       for (const StoredSample& sample : *block) {
         rows.emplace_back((sample.timestamp - base_).count(), names[sample.metric], sample.value);
       }
+    }
+  }
+
+  std::vector<Row> ask_for_columns(const SampleQuery& query) {
+    std::vector<Row> rows;
+    const auto cursor = repository().query(query);
+    EXPECT_TRUE(cursor);
+    if (!cursor) return rows;
+    const auto names = (*cursor)->metric_names();
+    while (true) {
+      const auto block = (*cursor)->next_columns();
+      EXPECT_TRUE(block) << block.error();
+      if (!block || block->empty()) return rows;
+      std::vector<Row> more;
+      for (const SampleColumn& column : *block) {
+        EXPECT_FALSE(column.times.empty());
+        EXPECT_EQ(column.times.size(), column.values.size());
+        for (std::size_t i = 0; i < column.times.size(); ++i) {
+          more.emplace_back(column.times[i] - unix_milliseconds(base_), names[column.metric],
+                            column.values[i]);
+        }
+      }
+      // Each column is in order, and so is each metric after the other.
+      std::stable_sort(more.begin(), more.end(), [&query](const Row& a, const Row& b) {
+        const bool newest_first = query.order == Order::kNewestFirst;
+        return newest_first ? std::get<0>(a) > std::get<0>(b) : std::get<0>(a) < std::get<0>(b);
+      });
+      rows.insert(rows.end(), more.begin(), more.end());
     }
   }
 

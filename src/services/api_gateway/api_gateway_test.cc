@@ -6,6 +6,7 @@
 
 #include "http/raw_connection.h"
 #include "services/pipeline_test_support.h"
+#include "storage/row_cursor.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -15,7 +16,7 @@ using std::chrono::milliseconds;
 using testing::MapStorage;
 
 // So many samples of one metric, newest first.
-class CountdownCursor final : public storage::SampleCursor {
+class CountdownCursor final : public storage::RowCursor {
  public:
   explicit CountdownCursor(std::uint64_t samples) : left_(samples) {}
   Result<std::span<const storage::StoredSample>> next() override {

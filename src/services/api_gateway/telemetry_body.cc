@@ -11,9 +11,44 @@
 namespace gpu_telemetry::services {
 namespace {
 
+using storage::Order;
+using storage::SampleColumn;
 using storage::StoredSample;
 
-// The samples of a page, block by block.
+// Leaves of a block the first `most` samples in the order of the answer; `most` is less than there
+// are, and not 0.
+void cut(std::vector<SampleColumn>& columns, std::uint64_t most, Order order) {
+  const auto comes_before = [order](std::int64_t a, std::int64_t b) {
+    return order == Order::kNewestFirst ? a > b : a < b;
+  };
+  std::vector<std::int64_t> times;
+  for (const SampleColumn& column : columns) {
+    times.insert(times.end(), column.times.begin(), column.times.end());
+  }
+  const auto last = times.begin() + static_cast<std::ptrdiff_t>(most - 1);
+  std::nth_element(times.begin(), last, times.end(), comes_before);
+  // Every sample before that time, and of those at it as many as there is room for, by metric.
+  std::vector<std::size_t> sizes;
+  for (const SampleColumn& column : columns) {
+    const auto end =
+        std::lower_bound(column.times.begin(), column.times.end(), *last, comes_before);
+    sizes.push_back(static_cast<std::size_t>(end - column.times.begin()));
+    most -= sizes.back();
+  }
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    SampleColumn& column = columns[i];
+    const bool has_last = sizes[i] < column.times.size() && column.times[sizes[i]] == *last;
+    if (has_last && most > 0) {
+      ++sizes[i];
+      --most;
+    }
+    column.times = column.times.first(sizes[i]);
+    column.values = column.values.first(sizes[i]);
+  }
+  std::erase_if(columns, [](const SampleColumn& column) { return column.times.empty(); });
+}
+
+// The samples of a page, block by block, as rows or as columns.
 class Page {
  public:
   explicit Page(TelemetrySamples samples) : samples_(std::move(samples)) {}
@@ -25,13 +60,30 @@ class Page {
       if (!next) return next.error();
       block_ = *next;
     }
-    std::uint64_t wanted = std::min(block_.size(), most);
-    if (samples_.limit != 0) wanted = std::min(wanted, samples_.limit - count_);
+    const std::uint64_t wanted = std::min<std::uint64_t>({block_.size(), most, left()});
     const auto taken = block_.first(static_cast<std::size_t>(wanted));
     block_ = block_.subspan(taken.size());
     count_ += taken.size();
     if (!taken.empty()) last_ = taken.back();
+    has_more_ = !block_.empty();
     return taken;
+  }
+
+  // The next samples by metric; empty at the page's end.
+  Result<std::span<const SampleColumn>> take_columns() {
+    columns_.clear();
+    if (has_more_) return columns_;
+    const auto next = samples_.cursor->next_columns();
+    if (!next) return next.error();
+    std::uint64_t size = 0;
+    for (const SampleColumn& column : *next) size += column.times.size();
+    has_more_ = size > left();
+    if (left() == 0) return columns_;
+    columns_.assign(next->begin(), next->end());
+    if (has_more_) cut(columns_, left(), samples_.order);
+    count_ += std::min(size, left());
+    note_last_of_columns();
+    return columns_;
   }
 
   std::uint64_t count() const { return count_; }
@@ -42,14 +94,30 @@ class Page {
   }
   // After the end: where the next page begins, or nothing.
   std::string next_cursor() const {
-    if (block_.empty()) return {};
+    if (!has_more_) return {};
     return encode_cursor(samples_.question, {last_.timestamp, metrics()[last_.metric]});
   }
 
  private:
+  std::uint64_t left() const { return samples_.limit == 0 ? UINT64_MAX : samples_.limit - count_; }
+
+  void note_last_of_columns() {
+    bool any = false;
+    for (const SampleColumn& column : columns_) {
+      const Timestamp time = from_unix_milliseconds(column.times.back());
+      const bool is_earlier =
+          samples_.order == Order::kNewestFirst ? time > last_.timestamp : time < last_.timestamp;
+      if (any && is_earlier) continue;
+      any = true;
+      last_ = {time, column.metric, column.values.back()};
+    }
+  }
+
   TelemetrySamples samples_;
   std::span<const StoredSample> block_;  // what is left of the cursor's last one
+  std::vector<SampleColumn> columns_;    // what was taken of it last
   std::uint64_t count_ = 0;
+  bool has_more_ = false;  // than what was taken
   StoredSample last_;
 };
 
@@ -196,14 +264,13 @@ class Series final : public TelemetryBody {
 
   Result<bool> write(std::string& out, std::size_t) override {
     while (true) {
-      const auto samples = page_.take(SIZE_MAX);
-      if (!samples) return samples.error();
-      if (samples->empty()) break;
-      make_room(*samples);
-      for (const StoredSample& sample : *samples) {
-        Column& column = columns_[sample.metric];
-        column.times.push_back(unix_milliseconds(sample.timestamp));
-        column.values.push_back(sample.value);
+      const auto parts = page_.take_columns();
+      if (!parts) return parts.error();
+      if (parts->empty()) break;
+      for (const SampleColumn& part : *parts) {
+        Column& column = columns_[part.metric];
+        column.times.insert(column.times.end(), part.times.begin(), part.times.end());
+        column.values.insert(column.values.end(), part.values.begin(), part.values.end());
       }
     }
     next_cursor_ = page_.next_cursor();
@@ -215,20 +282,7 @@ class Series final : public TelemetryBody {
   struct Column {
     std::vector<std::int64_t> times;
     std::vector<double> values;
-    std::size_t coming = 0;
   };
-
-  void make_room(std::span<const StoredSample> samples) {
-    for (const StoredSample& sample : samples) ++columns_[sample.metric].coming;
-    for (Column& column : columns_) {
-      if (column.coming == 0) continue;
-      const std::size_t size = column.times.size() + column.coming;
-      column.coming = 0;
-      if (size <= column.times.capacity()) continue;
-      column.times.reserve(std::max(size, 2 * column.times.capacity()));
-      column.values.reserve(std::max(size, 2 * column.values.capacity()));
-    }
-  }
 
   void append_document(std::string& out) const {
     constexpr std::size_t kMetricSize = 256;

@@ -41,8 +41,9 @@ struct TelemetrySamples {
   GpuUuid gpu;
   // One sample more than the page has, to know whether there is a next one.
   std::unique_ptr<storage::SampleCursor> cursor;
-  std::uint64_t limit = 0;     // 0: all
-  std::uint64_t question = 0;  // what a cursor to the next page belongs to
+  storage::Order order = storage::Order::kNewestFirst;  // of the cursor
+  std::uint64_t limit = 0;                              // 0: all
+  std::uint64_t question = 0;                           // what a cursor to the next page belongs to
   // The unit of a metric's values, which kSeries tells.
   std::function<std::string(std::string_view metric)> unit;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "services/api_gateway/telemetry_body.h"
+#include "storage/row_cursor.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -39,7 +40,7 @@ const std::vector<StoredSample>& one_hour() {
   return samples;
 }
 
-class HourCursor final : public storage::SampleCursor {
+class HourCursor final : public storage::RowCursor {
  public:
   Result<std::span<const StoredSample>> next() override {
     if (done_) return std::span<const StoredSample>();

@@ -5,6 +5,7 @@
 
 #include "domain/duration.h"
 #include "services/api_gateway/answer.h"
+#include "storage/row_cursor.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -32,7 +33,7 @@ Timestamp bucket_start(Timestamp time, Milliseconds step) {
 }
 
 // A window of time after another, each with all metrics, in the order of the answer.
-class BucketCursor final : public storage::SampleCursor {
+class BucketCursor final : public storage::RowCursor {
  public:
   BucketCursor(storage::TelemetryRepository& telemetry, BucketQuestion question)
       : telemetry_(telemetry), question_(std::move(question)) {

@@ -104,6 +104,45 @@ TEST_P(ApiContract, BucketsComeInPagesToo) {
   }
 }
 
+TEST_P(ApiContract, PagesOfSeriesHaveWhatThePagesOfPointsHave) {
+  using Sample = std::tuple<std::string, std::int64_t, double>;
+  const std::string base = "/api/v1/gpus/" + uuid(1) + "/telemetry?";
+  for (const std::string question : {"order=asc&limit=7", "order=desc&limit=7", "limit=120",
+                                     "order=asc&step=60s&limit=5", "step=60s&limit=6"}) {
+    SCOPED_TRACE(question);
+    std::string cursor;
+    int pages = 0;
+    do {
+      const std::string target = base + question + (cursor.empty() ? "" : "&cursor=" + cursor);
+      const auto points = get(target);
+      const auto series = get(target + "&shape=series");
+      std::set<Sample> of_points;
+      for (const auto& each : points.at("telemetry").as_array()) {
+        const auto time = parse_rfc3339(each.at("timestamp").as_string());
+        of_points.emplace(each.at("metric_name").as_string(), unix_milliseconds(*time),
+                          number(each.at("value")));
+      }
+      std::set<Sample> of_series;
+      for (const auto& each : series.at("series").as_array()) {
+        const auto& times = each.at("times").as_array();
+        EXPECT_EQ(times.size(), each.at("values").as_array().size());
+        for (std::size_t i = 0; i < times.size(); ++i) {
+          of_series.emplace(each.at("metric_name").as_string(), times[i].as_int64(),
+                            number(each.at("values").at(i)));
+        }
+      }
+      EXPECT_EQ(of_series, of_points);
+      EXPECT_EQ(series.at("count"), points.at("count"));
+      const auto* const next = points.as_object().if_contains("next_cursor");
+      const auto* const same = series.as_object().if_contains("next_cursor");
+      ASSERT_EQ(next == nullptr, same == nullptr);
+      cursor = next != nullptr ? std::string(next->as_string()) : std::string();
+      EXPECT_EQ(same != nullptr ? std::string(same->as_string()) : std::string(), cursor);
+    } while (!cursor.empty() && ++pages < 100);
+    EXPECT_GT(pages, 1);
+  }
+}
+
 TEST_P(ApiContract, LimitsOfBucketsSayWhatWouldDo) {
   const std::string base = "/api/v1/gpus/" + uuid(1) + "/telemetry?";
   EXPECT_EQ(problem(base + "step=10ms", 400),

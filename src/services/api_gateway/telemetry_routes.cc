@@ -167,6 +167,7 @@ Result<Opened> open_answer(ApiContext& context, const Question& question) {
   TelemetrySamples samples;
   samples.gpu = question.query.gpu;
   samples.cursor = std::move(*cursor);
+  samples.order = question.query.order;
   samples.limit = question.query.limit;
   samples.question = question.hash;
   if (question.step) {

@@ -1,9 +1,12 @@
 #include "services/streamer/message_publisher.h"
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
 #include <random>
 #include <utility>
 
@@ -26,6 +29,19 @@ milliseconds with_jitter(milliseconds pause) {
   return pause + milliseconds{random() % static_cast<unsigned>(pause.count())};
 }
 
+Error error_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == asio::error::operation_aborted) {
+      return cancelled("publishing was given up before the queue had answered");
+    }
+    return internal("publishing failed: " + error.code().message());
+  } catch (const std::exception&) {
+    return internal("publishing failed with an exception");
+  }
+}
+
 }  // namespace
 
 milliseconds longest_pause(ErrorCode refusal, std::chrono::steady_clock::duration refused_for) {
@@ -35,8 +51,34 @@ milliseconds longest_pause(ErrorCode refusal, std::chrono::steady_clock::duratio
 }
 
 MessagePublisher::MessagePublisher(std::string topic, queue::MessageQueue& queue,
-                                   StreamerMetering& metering)
-    : topic_(std::move(topic)), queue_(queue), metering_(metering) {}
+                                   StreamerMetering& metering, asio::any_io_executor executor)
+    : topic_(std::move(topic)),
+      queue_(queue),
+      metering_(metering),
+      executor_(std::move(executor)) {}
+
+void MessagePublisher::start(Publication publication, GiveUp give_up, Done done) {
+  // A strand each, so that they do not wait for one another.
+  const auto task = std::make_shared<Task>(asio::make_strand(executor_));
+  {
+    const std::lock_guard lock(mutex_);
+    under_way_.insert(task);
+  }
+  auto ended = [this, task, done = std::move(done)](const std::exception_ptr& thrown,
+                                                    Result<void> published) {
+    {
+      const std::lock_guard lock(mutex_);
+      under_way_.erase(task);
+    }
+    done(thrown ? Result<void>(error_of(thrown)) : std::move(published));
+  };
+  task->start(publish(std::move(publication), std::move(give_up)), std::move(ended));
+}
+
+void MessagePublisher::cancel() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& task : under_way_) task->cancel();
+}
 
 asio::awaitable<Result<void>> MessagePublisher::publish(Publication publication, GiveUp give_up) {
   asio::steady_timer timer(co_await asio::this_coro::executor);

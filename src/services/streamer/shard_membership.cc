@@ -1,13 +1,11 @@
 #include "services/streamer/shard_membership.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
 #include <utility>
-
-#include "concurrency/spawn.h"
 
 namespace gpu_telemetry::services {
 namespace asio = boost::asio;
@@ -34,7 +32,8 @@ ShardMembership::ShardMembership(ShardMembershipOptions options, queue::MessageQ
       queue_(queue),
       metering_(metering),
       strand_(asio::make_strand(std::move(executor))),
-      timer_(strand_) {}
+      timer_(strand_),
+      calls_(std::make_shared<concurrency::CancellableTask<Strand>>(strand_)) {}
 
 void ShardMembership::start(std::function<void()> on_change) {
   {
@@ -42,11 +41,18 @@ void ShardMembership::start(std::function<void()> on_change) {
     on_change_ = std::move(on_change);
     running_ = true;
   }
-  concurrency::spawn(strand_, run());
+  // Whatever ends the calls, a stop or a defect: nobody waits for them in vain.
+  calls_->start(run(), [self = shared_from_this()](const std::exception_ptr& thrown) {
+    const std::lock_guard lock(self->mutex_);
+    if (thrown && !self->stopping_) {
+      self->failure_ = internal("the leases of shards cannot be renewed: a task has failed");
+    }
+    self->running_ = false;
+    self->changed_.notify_all();
+  });
 }
 
 asio::awaitable<void> ShardMembership::run() {
-  const auto self = shared_from_this();
   queue::ShardRequest request;
   while (next_request(request)) {
     const auto answer = co_await queue_.shards(request);
@@ -58,9 +64,6 @@ asio::awaitable<void> ShardMembership::run() {
     auto token = asio::redirect_error(asio::use_awaitable, cut_short);
     co_await timer_.async_wait(token);
   }
-  const std::lock_guard lock(mutex_);
-  running_ = false;
-  changed_.notify_all();
 }
 
 // False: there is none any more.
@@ -229,7 +232,7 @@ void ShardMembership::leave(milliseconds longest) {
 void ShardMembership::stop() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
-  kick();
+  calls_->cancel();
   changed_.wait(lock, [this] { return !running_; });
 }
 

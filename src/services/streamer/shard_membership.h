@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "concurrency/cancellable_task.h"
 #include "observability/log.h"
 #include "queue/message_queue.h"
 #include "services/streamer/shard_holdings.h"
@@ -70,11 +71,13 @@ class ShardMembership : public std::enable_shared_from_this<ShardMembership> {
 
   // Gives everything back; waits for the queue's answer at most so long.
   void leave(std::chrono::milliseconds longest);
-  // Makes no more calls; waits for one that is under way. Without leave() the shards stay leased
+  // Makes no more calls and waits for no answer any more. Without leave() the shards stay leased
   // until the lease ends.
   void stop();
 
  private:
+  using Strand = boost::asio::strand<boost::asio::any_io_executor>;
+
   boost::asio::awaitable<void> run();
   bool next_request(queue::ShardRequest& request);
   bool take_answer(const Result<queue::ShardAssignment>& answer);
@@ -85,8 +88,9 @@ class ShardMembership : public std::enable_shared_from_this<ShardMembership> {
   const ShardMembershipOptions options_;
   queue::MessageQueue& queue_;
   ShardMetering& metering_;
-  const boost::asio::strand<boost::asio::any_io_executor> strand_;
+  const Strand strand_;
   boost::asio::steady_timer timer_;  // used on the strand
+  const std::shared_ptr<concurrency::CancellableTask<Strand>> calls_;
   observability::LogLimiter troubles_;
 
   mutable std::mutex mutex_;

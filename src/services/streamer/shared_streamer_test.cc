@@ -101,8 +101,8 @@ class SharedStreamerTest : public ::testing::Test {
     return *started;
   }
   // As SIGTERM does.
-  static void terminate(Process& process) {
-    process.streamer->stop(seconds{10});
+  static void terminate(Process& process, milliseconds grace = seconds{10}) {
+    process.streamer->stop(grace);
     process.last_samples = process.samples();
     process.streamer.reset();
   }
@@ -265,6 +265,23 @@ TEST_F(SharedStreamerTest, OneThatIsTerminatedWhileItRenewsGivesBackAllTheSame) 
     consume();
     return second.end.wait_for(milliseconds{0}) == std::future_status::ready;
   });
+  expect_every_row_once(5000);
+}
+
+TEST_F(SharedStreamerTest, OneThatIsTerminatedDoesNotWaitForAQueueThatNeverAnswers) {
+  write(capture(5000, 60));
+  make_queue(30);
+  interval_ = milliseconds{1};
+  Process& first = start();
+  wait_until([&] { return first.samples() >= 1000; });
+  const std::uint64_t publishes = first.queue->publishes();
+  first.queue->hold(true);
+  consume();
+  wait_until([&] { return first.queue->publishes() > publishes; });
+  terminate(first, milliseconds{10});
+  Process& second = start();
+  outlast_leases();
+  while (second.end.wait_for(milliseconds{0}) != std::future_status::ready) consume();
   expect_every_row_once(5000);
 }
 

@@ -1,8 +1,6 @@
 #include "services/streamer/shared_streaming.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <exception>
 #include <utility>
 
 #include "observability/log.h"
@@ -49,7 +47,7 @@ SharedStreaming::SharedStreaming(SharedStreamingOptions options, sources::Source
       codec_(codec),
       executor_(std::move(executor)),
       on_accepted_(std::move(on_accepted)),
-      publisher_(options_.membership.topic, queue, metering),
+      publisher_(options_.membership.topic, queue, metering, executor_),
       shard_metering_(metrics),
       full_window_(window_rows(options_.batch_rows, options_.interval)),
       window_rows_(std::min(full_window_, kFirstMessages * options_.batch_rows)) {}
@@ -185,9 +183,7 @@ void SharedStreaming::publish_in_background(Window window, std::uint64_t number)
   auto give_up = [this, number](const Error& refusal, std::chrono::steady_clock::duration time) {
     return give_up_on(refusal, time, number);
   };
-  auto done = [this, messages, samples, steps = std::move(steps)](const std::exception_ptr& thrown,
-                                                                  Result<void> published) {
-    if (thrown) published = internal("publishing failed with an exception");
+  auto done = [this, messages, samples, steps = std::move(steps)](Result<void> published) {
     if (published) {
       membership_->advance(steps);
       on_accepted_(messages, samples);
@@ -197,8 +193,7 @@ void SharedStreaming::publish_in_background(Window window, std::uint64_t number)
     outcome_ = std::move(published);
     changed_.notify_all();
   };
-  asio::co_spawn(executor_, publisher_.publish(std::move(window.publication), std::move(give_up)),
-                 std::move(done));
+  publisher_.start(std::move(window.publication), std::move(give_up), std::move(done));
 }
 
 bool SharedStreaming::give_up_on(const Error& refusal,
@@ -257,16 +252,27 @@ void SharedStreaming::give_back(const std::stop_token& stop) {
   if (!stop.stop_requested()) membership_->ask(stop);
 }
 
+// False: it was cut short.
+bool SharedStreaming::end_publishing(std::chrono::steady_clock::time_point deadline) {
+  const auto is_over = [this] { return !publishing_; };
+  std::unique_lock lock(mutex_);
+  abandoned_ = true;
+  if (changed_.wait_until(lock, deadline, is_over)) return true;
+  publisher_.cancel();
+  changed_.wait(lock, is_over);
+  return false;
+}
+
 void SharedStreaming::stop(milliseconds grace) {
   if (!membership_) return;
   const auto deadline = std::chrono::steady_clock::now() + grace;
   const auto time_left = [deadline] {
     return std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
   };
-  {
-    std::unique_lock lock(mutex_);
-    abandoned_ = true;
-    changed_.wait(lock, [this] { return !publishing_; });
+  if (!end_publishing(deadline)) {
+    observability::log_warn(
+        "the queue did not answer in time; who shares the source goes on after what it accepted",
+        {{"source", source_name_}, {"grace", format_duration(grace)}});
   }
   if (grace > milliseconds{0}) {
     settle({}, std::min(time_left(), kLongestSettling));

@@ -58,8 +58,9 @@ class SharedStreaming {
 
   // After run(): lets the window that is being published be accepted or refused, and gives the
   // shards back, so that others go on at once; a refused window is theirs then. Takes about `grace`
-  // at most, unless the queue does not answer. Without any grace the shards stay leased for the
-  // rest of the lease. Idempotent.
+  // at most, also when the queue does not answer: whether it has accepted the window, the position
+  // of the shards says to whoever gets them. Without any grace the shards stay leased for the rest
+  // of the lease. Idempotent.
   void stop(std::chrono::milliseconds grace);
 
  private:
@@ -80,6 +81,7 @@ class SharedStreaming {
                   std::uint64_t number);
   void adapt_window(const Result<void>& published);
   void pause(const std::stop_token& interrupt);
+  bool end_publishing(std::chrono::steady_clock::time_point deadline);
   void give_back(const std::stop_token& stop);
   void settle(const std::stop_token& stop, std::chrono::milliseconds longest);
 
@@ -107,7 +109,7 @@ class SharedStreaming {
   // All guarded by mutex_.
   std::stop_source interrupt_;           // of the reader, when the shards change
   bool publishing_ = false;              // a window
-  bool abandoned_ = false;               // publishing gives up at its next refusal
+  bool abandoned_ = false;               // what is not accepted now is given up
   bool may_shrink_ = false;              // the window has more than one message
   bool refused_ = false;                 // the window was, at least once
   bool too_large_ = false;               // and so long that a smaller one should be tried

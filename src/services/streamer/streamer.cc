@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/co_spawn.hpp>
-#include <exception>
 #include <random>
 #include <utility>
 
@@ -49,16 +47,15 @@ Streamer::Streamer(StreamerOptions options, std::unique_ptr<sources::Source> sou
     : options_(std::move(options)),
       source_(std::move(source)),
       codec_(codec),
-      executor_(std::move(executor)),
       metering_(metrics, source_->counters()),
-      publisher_(options_.topic, queue, metering_) {
+      publisher_(options_.topic, queue, metering_, executor) {
   if (options_.shard_lease <= milliseconds{0}) return;
   if (source_->shareable() == nullptr) {
     observability::log_info("the source can be read only once and is not shared with others");
     return;
   }
   shared_ = std::make_unique<SharedStreaming>(
-      shared_options(options_), *source_, queue, codec_, metering_, metrics, executor_,
+      shared_options(options_), *source_, queue, codec_, metering_, metrics, std::move(executor),
       [this](std::uint64_t messages, std::uint64_t samples) { count(messages, samples); });
 }
 
@@ -116,19 +113,14 @@ void Streamer::publish_in_background(queue::Payload payload, std::uint64_t sampl
     const std::lock_guard lock(mutex_);
     return abandoned_;
   };
-  auto done = [this, samples](const std::exception_ptr& thrown, const Result<void>& published) {
-    if (!thrown && published) count(1, samples);
+  auto done = [this, samples](const Result<void>& published) {
+    if (published) count(1, samples);
     const std::lock_guard lock(mutex_);
-    if (thrown) {
-      publish_failure_ = internal("publishing failed with an exception");
-    } else if (!published && !abandoned_) {
-      publish_failure_ = published.error();
-    }
+    if (!published && !abandoned_) publish_failure_ = published.error();
     --in_flight_;
     changed_.notify_all();
   };
-  asio::co_spawn(executor_, publisher_.publish(std::move(publication), std::move(give_up)),
-                 std::move(done));
+  publisher_.start(std::move(publication), std::move(give_up), std::move(done));
 }
 
 void Streamer::count(std::uint64_t messages, std::uint64_t samples) {
@@ -148,6 +140,7 @@ void Streamer::stop(milliseconds grace) {
     const auto is_done = [this] { return in_flight_ == 0; };
     if (!changed_.wait_for(lock, grace, is_done)) given_up = in_flight_;
     abandoned_ = true;
+    publisher_.cancel();
     changed_.wait(lock, is_done);
   }
   if (given_up == 0) return;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -65,9 +64,10 @@ class Streamer {
   // and every message is accepted. Not called when it was stopped before.
   void start(std::function<void(Result<void>)> on_end = {});
 
-  // Stops reading, then waits up to `grace` for messages that the queue has not accepted yet. Says
-  // in the log how many were given up. Of a shared source nothing is: what was refused is left to
-  // others, and the shards are given back, unless `grace` is zero. Idempotent.
+  // Stops reading, then waits up to `grace` for messages that the queue has not accepted yet, and
+  // for a queue that does not answer no longer. Says in the log how many were given up. Of a shared
+  // source nothing is: what was not accepted is left to others, and the shards are given back,
+  // unless `grace` is zero. Idempotent.
   void stop(std::chrono::milliseconds grace);
 
   StreamerCounts counts() const;
@@ -83,7 +83,6 @@ class Streamer {
   const StreamerOptions options_;
   const std::unique_ptr<sources::Source> source_;
   const BatchCodec& codec_;
-  const boost::asio::any_io_executor executor_;
   StreamerMetering metering_;
   MessagePublisher publisher_;
   std::unique_ptr<SharedStreaming> shared_;  // null: the source is not shared
@@ -91,7 +90,7 @@ class Streamer {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::size_t in_flight_ = 0;     // guarded by mutex_
-  bool abandoned_ = false;        // guarded by mutex_: publishing gives up at its next refusal
+  bool abandoned_ = false;        // guarded by mutex_: what is not accepted now is given up
   Result<void> publish_failure_;  // guarded by mutex_: the queue will never accept a message
   StreamerCounts counts_;         // guarded by mutex_
   std::jthread thread_;

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <thread>
 
 #include "services/pipeline_test_support.h"
 #include "services/streamer/message_publisher.h"
+#include "services/streamer/tampered_queue.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -46,10 +48,11 @@ class StreamerTest : public ::testing::Test {
   void make_queue(queue::QueueOptions options = {}) {
     queue_ = queue::make_memory_queue(options, system_clock(), context_.executor());
   }
-  void start(std::unique_ptr<sources::Source> source) {
+  void start(std::unique_ptr<sources::Source> source) { start(std::move(source), *queue_); }
+  void start(std::unique_ptr<sources::Source> source, queue::MessageQueue& queue) {
     StreamerOptions options;
     options.interval = milliseconds{0};
-    streamer_ = std::make_unique<Streamer>(options, std::move(source), *queue_, wire::batch_codec(),
+    streamer_ = std::make_unique<Streamer>(options, std::move(source), queue, wire::batch_codec(),
                                            metrics_, context_.executor());
     streamer_->start([this](Result<void> ended) { ended_.set_value(std::move(ended)); });
   }
@@ -127,6 +130,17 @@ TEST_F(StreamerTest, StopsAtOnceInTheMiddleOfAnEndlessSource) {
   EXPECT_FALSE(fetch(1).empty());
   streamer_->stop(milliseconds{0});
   EXPECT_EQ(ended_.get_future().wait_for(seconds{0}), std::future_status::timeout);
+}
+
+TEST_F(StreamerTest, DoesNotWaitForAQueueThatNeverAnswersOnceItsGraceIsOver) {
+  make_queue();
+  testing::TamperedQueue silent(*queue_, context_.executor());
+  silent.hold(true);
+  start(std::make_unique<NumberedSource>(INT64_MAX), silent);
+  while (silent.publishes() < StreamerOptions{}.publishes_in_flight) std::this_thread::yield();
+  streamer_->stop(milliseconds{10});
+  EXPECT_EQ(streamer_->counts().messages_published, 0U);
+  streamer_.reset();
 }
 
 TEST_F(StreamerTest, EndsWhenTheQueueWillNeverAcceptAMessage) {

@@ -6,6 +6,7 @@
 
 #include "storage/embedded/column_source.h"
 #include "storage/embedded/interleave.h"
+#include "storage/row_cursor.h"
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -40,23 +41,28 @@ class MergingCursor final : public SampleCursor {
   std::span<const std::string> metric_names() const override { return names_; }
 
   Result<std::span<const StoredSample>> next() override {
-    if (failure_) return *failure_;
-    block_.clear();
-    while (block_.empty() && left_ > 0 && low_ <= high_ && !names_.empty()) {
-      if (!in_segment_) enter_segment();
-      const auto window = next_window();
-      if (!window) {
-        leave_segment();
-        continue;
+    const auto read = read_block();
+    if (!read) return read.error();
+    return rows();
+  }
+
+  Result<std::span<const SampleColumn>> next_columns() override {
+    const auto read = read_block();
+    if (!read) return read.error();
+    // What lies past the limit is told by the order of time.
+    if (samples_ > left_) return splitter_.split(rows(), names_.size());
+    left_ -= samples_;
+    block_columns_.clear();
+    for (std::uint32_t metric = 0; metric < columns_.size(); ++metric) {
+      Samples& column = columns_[metric];
+      if (column.empty()) continue;
+      if (newest_first()) {
+        std::reverse(column.timestamps.begin(), column.timestamps.end());
+        std::reverse(column.values.begin(), column.values.end());
       }
-      const auto read = read_window(window->first, window->second);
-      if (!read) {
-        failure_ = read.error();
-        return *failure_;
-      }
-      pass(window->first, window->second);
+      block_columns_.push_back({metric, column.timestamps, column.values});
     }
-    return std::span<const StoredSample>(block_);
+    return block_columns_;
   }
 
  private:
@@ -208,6 +214,37 @@ class MergingCursor final : public SampleCursor {
     if (in_segment_ && (high_ < segment_low_ || low_ > segment_high_)) in_segment_ = false;
   }
 
+  // Fills columns_ with the next window that has samples; with none at the end.
+  Result<void> read_block() {
+    if (failure_) return *failure_;
+    samples_ = 0;
+    for (Samples& column : columns_) column.clear();
+    while (samples_ == 0 && left_ > 0 && low_ <= high_ && !names_.empty()) {
+      if (!in_segment_) enter_segment();
+      const auto window = next_window();
+      if (!window) {
+        leave_segment();
+        continue;
+      }
+      const auto read = read_window(window->first, window->second);
+      if (!read) {
+        failure_ = read.error();
+        return *failure_;
+      }
+      pass(window->first, window->second);
+    }
+    return {};
+  }
+
+  // The samples of columns_ in order, as many as the limit leaves.
+  std::span<const StoredSample> rows() {
+    block_.clear();
+    interleave(columns_, query_.order, block_);
+    if (block_.size() > left_) block_.resize(static_cast<std::size_t>(left_));
+    left_ -= block_.size();
+    return block_;
+  }
+
   // The next interval of the segment that holds about a block; none when nothing is left in it.
   std::optional<std::pair<std::int64_t, std::int64_t>> next_window() {
     const std::int64_t rest_low = std::max(low_, segment_low_);
@@ -238,7 +275,6 @@ class MergingCursor final : public SampleCursor {
   }
 
   Result<void> read_window(std::int64_t low, std::int64_t high) {
-    for (Samples& column : columns_) column.clear();
     for (std::size_t i = 0; i < sources_.size();) {
       std::size_t end = i + 1;
       while (end < sources_.size() && sources_[end].metric == sources_[i].metric) ++end;
@@ -251,17 +287,22 @@ class MergingCursor final : public SampleCursor {
       }
       i = end;
     }
-    interleave(columns_, query_.order, block_);
-    if (query_.after && low <= unix_milliseconds(query_.after->timestamp) &&
-        unix_milliseconds(query_.after->timestamp) <= high) {
-      std::erase_if(block_, [&](const StoredSample& sample) {
-        return sample.timestamp == query_.after->timestamp &&
-               sample.metric < first_number_at_after_;
-      });
-    }
-    if (block_.size() > left_) block_.resize(static_cast<std::size_t>(left_));
-    left_ -= block_.size();
+    drop_those_before_after(low, high);
+    for (const Samples& column : columns_) samples_ += column.size();
     return {};
+  }
+
+  // Those of the time at which the page before ended, of metrics that it had.
+  void drop_those_before_after(std::int64_t low, std::int64_t high) {
+    if (!query_.after) return;
+    const std::int64_t time = unix_milliseconds(query_.after->timestamp);
+    if (time < low || time > high) return;
+    for (Samples& column : std::span(columns_).first(first_number_at_after_)) {
+      const auto at = std::lower_bound(column.timestamps.begin(), column.timestamps.end(), time);
+      if (at == column.timestamps.end() || *at != time) continue;
+      column.values.erase(column.values.begin() + (at - column.timestamps.begin()));
+      column.timestamps.erase(at);
+    }
   }
 
   const ReadContext context_;
@@ -280,8 +321,11 @@ class MergingCursor final : public SampleCursor {
   std::int64_t segment_high_ = 0;
   std::vector<ColumnSource> sources_;  // by metric, those written later last
   std::vector<Samples> columns_;       // of the window, by metric
+  std::uint64_t samples_ = 0;          // of columns_
   SourceBuffers buffers_;
   std::vector<StoredSample> block_;
+  std::vector<SampleColumn> block_columns_;
+  ColumnSplitter splitter_;
   std::optional<Error> failure_;
 };
 

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "storage/mongodb/point_id.h"
+#include "storage/row_cursor.h"
 
 namespace gpu_telemetry::storage::mongodb {
 
@@ -34,7 +35,7 @@ void add_any_of(Document& filter, std::span<const std::string> metrics) {
 }
 
 // Reads documents ahead by one block of the driver, samples by one of ours.
-class PointCursor final : public SampleCursor {
+class PointCursor final : public RowCursor {
  public:
   PointCursor(Connection connection, const SampleQuery& query, std::vector<std::string> metrics,
               const PointFind& find, std::uint32_t block)
@@ -146,7 +147,7 @@ class PointCursor final : public SampleCursor {
   std::optional<Error> failed_;
 };
 
-class NothingCursor final : public SampleCursor {
+class NothingCursor final : public RowCursor {
  public:
   explicit NothingCursor(std::vector<std::string> metrics) : metrics_(std::move(metrics)) {}
   Result<std::span<const StoredSample>> next() override { return std::span<const StoredSample>(); }
