@@ -1,5 +1,7 @@
 #include "domain/time.h"
 
+#include "domain/digits.h"
+
 namespace gpu_telemetry {
 namespace {
 
@@ -22,14 +24,6 @@ int digits(std::string_view text, std::size_t at, std::size_t count) {
     value = value * 10 + (c - '0');
   }
   return value;
-}
-
-char* put_digits(char* out, unsigned value, int count) {
-  for (int i = count - 1; i >= 0; --i) {
-    out[i] = static_cast<char>('0' + value % 10);
-    value /= 10;
-  }
-  return out + count;
 }
 
 }  // namespace
@@ -97,20 +91,21 @@ char* format_rfc3339_to(char* out, Timestamp time) {
   const auto of_day = static_cast<unsigned>((time - day_start).count());
   const unsigned millis = of_day % 1000;
   const unsigned secs = of_day / 1000;
-  out = put_digits(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  out = put_pair(put_pair(out, year / 100), year % 100);
   *out++ = '-';
-  out = put_digits(out, static_cast<unsigned>(date.month()), 2);
+  out = put_pair(out, static_cast<unsigned>(date.month()));
   *out++ = '-';
-  out = put_digits(out, static_cast<unsigned>(date.day()), 2);
+  out = put_pair(out, static_cast<unsigned>(date.day()));
   *out++ = 'T';
-  out = put_digits(out, secs / 3600, 2);
+  out = put_pair(out, secs / 3600);
   *out++ = ':';
-  out = put_digits(out, secs / 60 % 60, 2);
+  out = put_pair(out, secs / 60 % 60);
   *out++ = ':';
-  out = put_digits(out, secs % 60, 2);
+  out = put_pair(out, secs % 60);
   if (millis != 0) {
     *out++ = '.';
-    out = put_digits(out, millis, 3);
+    out = put_pair(put_digit(out, millis / 100), millis % 100);
   }
   *out++ = 'Z';
   return out;

@@ -53,6 +53,8 @@ class GpuRepository {
 
   // Errors: kNotFound, kUnavailable.
   virtual Result<GpuRecord> find(const GpuUuid& uuid) = 0;
+  // Whether find() waits for nothing, neither a disk nor a network.
+  virtual bool finds_at_once() const { return false; }
 
   // Intervals that overlap the range (inclusive), in time order. An unknown GPU has none.
   virtual Result<std::vector<AttributionInterval>> attribution(const GpuUuid& uuid, Timestamp start,

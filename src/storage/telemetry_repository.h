@@ -1,8 +1,8 @@
 // Samples, stored once and asked for by GPU and time.
 //
 // Implementations: embedded/ and mongodb/. Both pass telemetry_repository_contract_test.h. All
-// functions block (call them through concurrency/async_offload.h) and may be called from any
-// thread.
+// functions block unless they say otherwise (call them through concurrency/async_offload.h) and may
+// be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +55,9 @@ struct StoredSample {
   std::uint32_t metric = 0;  // index into SampleCursor::metric_names()
   double value = 0;
 };
+
+// Samples that are read, and written as text, in a millisecond or two.
+inline constexpr std::uint64_t kShortAnswer = 10'000;
 
 // Samples of one metric in an answer's order.
 struct SampleColumn {
@@ -191,6 +194,10 @@ class TelemetryRepository {
 
   // An unknown GPU has no samples; that is no error.
   virtual Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) = 0;
+
+  // Whether query() and its cursor wait for nothing, neither a disk nor a network, and have no more
+  // than about kShortAnswer samples to look at: then they may be called where nothing may block.
+  virtual bool answers_at_once(const SampleQuery& /*query*/) { return false; }
 
   // One entry per queried GPU that has samples in the range, in the order of the query.
   virtual Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) = 0;

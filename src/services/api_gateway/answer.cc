@@ -1,10 +1,10 @@
 #include "services/api_gateway/answer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "services/json/json.h"
+#include "services/json/text_room.h"
 
 namespace gpu_telemetry::services {
 
@@ -42,18 +42,22 @@ void append_time_member(std::string& out, std::string_view name, Timestamp time)
 
 namespace {
 
-// Writes the array where it has room, and returns how long it is.
+// `put` writes one value in at most `longest` characters.
 template <class Value, class Put>
-std::size_t put_array(char* const begin, std::span<const Value> values, const Put& put) {
-  char* at = begin;
-  *at++ = '[';
-  for (const Value value : values) {
-    at = put(at, value);
-    *at++ = ',';
+void append_array(std::string& out, std::span<const Value> values, std::size_t longest,
+                  const Put& put) {
+  out += '[';
+  {
+    TextRoom room(out, longest + 1);
+    bool any = false;
+    for (const Value value : values) {
+      char* at = room.next();
+      if (any) *at++ = ',';
+      any = true;
+      room.end(put(at, value));
+    }
   }
-  if (!values.empty()) --at;
-  *at++ = ']';
-  return static_cast<std::size_t>(at - begin);
+  out += ']';
 }
 
 }  // namespace
@@ -76,12 +80,9 @@ const std::string& SeriesMembers::text_of(std::span<const std::int64_t> times) {
   if (written_.size() < kMostWritten) written_.emplace_back();
   Written& fresh = written_[next_];
   next_ = (next_ + 1) % kMostWritten;
-  constexpr std::size_t kTimeMaxSize = 21;  // with a comma
   fresh.times.assign(times.begin(), times.end());
-  fresh.text.resize(2 + times.size() * kTimeMaxSize);
-  fresh.text.resize(put_array(fresh.text.data(), times, [](char* at, std::int64_t time) {
-    return std::to_chars(at, at + kTimeMaxSize, time).ptr;
-  }));
+  fresh.text.clear();
+  append_array(fresh.text, times, json::kIntegerMaxSize, json::put_integer);
   return fresh.text;
 }
 
@@ -90,9 +91,7 @@ void SeriesMembers::append(std::string& out, std::span<const std::int64_t> times
   json::append_key(out, "times");
   out += text_of(times);
   json::append_key(out, "values");
-  const std::size_t before = out.size();
-  out.resize(before + 2 + values.size() * (json::kNumberMaxSize + 1));
-  out.resize(before + put_array(out.data() + before, values, json::put_number));
+  append_array(out, values, json::kNumberMaxSize, json::put_number);
 }
 
 void append_freshness(std::string& out, const Freshness& freshness) {

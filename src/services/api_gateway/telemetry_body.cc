@@ -1,12 +1,14 @@
 #include "services/api_gateway/telemetry_body.h"
 
 #include <algorithm>
+#include <cstring>
 #include <span>
 #include <vector>
 
 #include "services/api_gateway/answer.h"
 #include "services/api_gateway/page_cursor.h"
 #include "services/json/json.h"
+#include "services/json/text_room.h"
 
 namespace gpu_telemetry::services {
 namespace {
@@ -121,16 +123,42 @@ class Page {
   StoredSample last_;
 };
 
+// Text that is copied into many rows: sixteen characters at a time, whatever they are after its
+// end, which costs a fraction of copying each of its characters.
+class Stamp {
+ public:
+  // How many characters may be written behind it.
+  static constexpr std::size_t kOverrun = 16;
+
+  void assign(std::string_view text) {
+    size_ = text.size();
+    text_.assign(text);
+    text_.resize(size_ + kOverrun);
+  }
+  std::size_t size() const { return size_; }
+
+  char* put(char* at) const {
+    for (std::size_t i = 0; i < size_; i += kOverrun) {
+      std::memcpy(at + i, text_.data() + i, kOverrun);
+    }
+    return at + size_;
+  }
+
+ private:
+  std::string text_;
+  std::size_t size_ = 0;
+};
+
 // Text for each sample: what comes before its value, by metric, and after it, by time. Which of the
 // two has the time is the shape's: `{"metric_name":"m","value":1,"timestamp":"t"}` or `t,uuid,m,1`.
 struct RowForm {
   std::string begin;      // of the body
   std::string separator;  // between rows
   bool time_first = false;
-  std::string time_begin;  // around a time
+  std::string time_begin;  // around a time; a few characters
   std::string time_end;
   std::vector<std::string> heads;  // by metric; right before the value
-  std::string tail;                // after the value
+  std::string tail;                // after the value, if the time is not
 };
 
 RowForm json_form(const Page& page) {
@@ -184,9 +212,14 @@ class Rows final : public TelemetryBody {
             : shape == TelemetryShape::kCsv  ? csv_form(page_)
                                              : ndjson_form(page_);
     std::size_t longest_head = 0;
-    for (const std::string& head : form_.heads) longest_head = std::max(longest_head, head.size());
-    longest_ = form_.separator.size() + form_.time_begin.size() + kRfc3339MaxSize +
-               form_.time_end.size() + longest_head + json::kNumberMaxSize + form_.tail.size();
+    for (const std::string& head : form_.heads) {
+      Stamp& stamp = heads_.emplace_back();
+      stamp.assign(form_.time_first ? head : form_.separator + head);
+      longest_head = std::max(longest_head, stamp.size());
+    }
+    tail_.assign(form_.tail);
+    longest_ = form_.time_begin.size() + kRfc3339MaxSize + form_.time_end.size() + longest_head +
+               json::kNumberMaxSize + tail_.size() + Stamp::kOverrun;
   }
 
   Result<bool> write(std::string& out, std::size_t size) override {
@@ -207,33 +240,37 @@ class Rows final : public TelemetryBody {
 
  private:
   void format_time(Timestamp time) {
-    char text[kRfc3339MaxSize];
+    constexpr std::size_t kRoomAround = 32;
+    char text[kRfc3339MaxSize + kRoomAround];
     time_ = time;
-    time_text_ = form_.time_begin;
-    time_text_.append(text, static_cast<std::size_t>(format_rfc3339_to(text, time) - text));
-    time_text_ += form_.time_end;
+    char* at = std::copy(form_.time_begin.begin(), form_.time_begin.end(), text);
+    at = format_rfc3339_to(at, time);
+    at = std::copy(form_.time_end.begin(), form_.time_end.end(), at);
+    time_stamp_.assign({text, static_cast<std::size_t>(at - text)});
   }
 
-  // Writes into room made beforehand, a piece at a time: the checks and counts of appending to a
-  // string cost several times what the characters cost.
   void append(std::string& out, std::span<const StoredSample> samples) {
-    const std::size_t before = out.size();
-    out.resize(before + samples.size() * longest_);
-    char* at = out.data() + before;
-    const auto put = [&at](const std::string& text) {
-      at = std::copy_n(text.data(), text.size(), at);
-    };
+    out.reserve(out.size() + samples.size() * longest_);
+    TextRoom room(out, longest_);
     for (const StoredSample& sample : samples) {
-      if (time_text_.empty() || sample.timestamp != time_) format_time(sample.timestamp);
-      if (any_) put(form_.separator);
-      any_ = true;
-      if (form_.time_first) put(time_text_);
-      put(form_.heads[sample.metric]);
-      at = json::put_number(at, sample.value);
-      if (!form_.time_first) put(time_text_);
-      put(form_.tail);
+      if (time_stamp_.size() == 0 || sample.timestamp != time_) format_time(sample.timestamp);
+      char* at = room.next();
+      if (form_.time_first) {
+        at = heads_[sample.metric].put(time_stamp_.put(at));
+        at = tail_.put(json::put_number(at, sample.value));
+      } else {
+        at = json::put_number(put_head(at, sample.metric), sample.value);
+        at = time_stamp_.put(at);
+      }
+      room.end(at);
     }
-    out.resize(static_cast<std::size_t>(at - out.data()));
+  }
+
+  // With the separator, but in the first row.
+  char* put_head(char* at, std::uint32_t metric) {
+    if (any_) return heads_[metric].put(at);
+    any_ = true;
+    return std::copy(form_.heads[metric].begin(), form_.heads[metric].end(), at);
   }
 
   void append_end(std::string& out) {
@@ -248,11 +285,13 @@ class Rows final : public TelemetryBody {
   const bool is_json_;
   Page page_;
   RowForm form_;
-  std::size_t longest_ = 0;  // of a row
+  std::vector<Stamp> heads_;  // by metric
+  Stamp tail_;
+  std::size_t longest_ = 0;  // of a row, and what may be written behind it
   bool begun_ = false;
   bool any_ = false;
-  Timestamp time_;  // whose text is in time_text_
-  std::string time_text_;
+  Timestamp time_;  // whose text is in time_stamp_
+  Stamp time_stamp_;
 };
 
 // Gathers the whole page first: a metric's times stand apart from the others'.

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "domain/digits.h"
+
 namespace gpu_telemetry::services::json {
 namespace {
 
@@ -61,35 +63,6 @@ bool is_plain(char c) {
   return byte >= 0x20 && byte < 0x80 && c != '"' && c != '\\';
 }
 
-// The two digits of every number below 100, one after the other.
-constexpr std::array<char, 200> kDigitPairs = [] {
-  std::array<char, 200> pairs{};
-  for (std::size_t i = 0; i < 100; ++i) {
-    pairs[2 * i] = static_cast<char>('0' + i / 10);
-    pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
-  }
-  return pairs;
-}();
-
-char* put_unsigned(char* out, std::uint64_t number) {
-  char digits[20];
-  char* at = digits + sizeof digits;
-  while (number >= 100) {
-    at -= 2;
-    std::memcpy(at, &kDigitPairs[2 * (number % 100)], 2);
-    number /= 100;
-  }
-  if (number >= 10) {
-    at -= 2;
-    std::memcpy(at, &kDigitPairs[2 * number], 2);
-  } else {
-    *--at = static_cast<char>('0' + number);
-  }
-  const auto size = static_cast<std::size_t>(digits + sizeof digits - at);
-  std::memcpy(out, at, size);
-  return out + size;
-}
-
 // Writes a value that is a whole number of thousandths, as most readings are; null for others.
 char* put_thousandths(char* out, double value) {
   constexpr double kLargest = 1e12;  // thousandths of it are exact in a double
@@ -102,12 +75,11 @@ char* put_thousandths(char* out, double value) {
   if (static_cast<double>(thousandths) / 1000 != magnitude) return nullptr;
   out = put_unsigned(out, thousandths / 1000);
   *out++ = '.';
-  auto fraction = static_cast<unsigned>(thousandths % 1000);
-  for (unsigned unit = 100; fraction != 0; unit /= 10) {
-    *out++ = static_cast<char>('0' + fraction / unit);
-    fraction %= unit;
-  }
-  return out;
+  const auto fraction = static_cast<unsigned>(thousandths % 1000);
+  out = put_digit(out, fraction / 100);
+  if (fraction % 100 == 0) return out;
+  if (fraction % 10 == 0) return put_digit(out, fraction / 10 % 10);
+  return put_pair(out, fraction % 100);
 }
 
 }  // namespace
@@ -141,6 +113,12 @@ char* put_number(char* out, double value) {
 void append_number(std::string& out, double value) {
   char text[kNumberMaxSize];
   out.append(text, static_cast<std::size_t>(put_number(text, value) - text));
+}
+
+char* put_integer(char* out, std::int64_t value) {
+  if (value >= 0) return put_unsigned(out, static_cast<std::uint64_t>(value));
+  *out++ = '-';
+  return put_unsigned(out, 0 - static_cast<std::uint64_t>(value));
 }
 
 void append_key(std::string& out, std::string_view name) {

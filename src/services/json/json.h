@@ -1,6 +1,8 @@
 // Writing JSON (RFC 8259) by appending to a string, which is what answers of many numbers need.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -16,6 +18,9 @@ void append_number(std::string& out, double value);
 // The same, written to `out`, which has room for kNumberMaxSize characters. Returns the end.
 inline constexpr std::size_t kNumberMaxSize = 32;
 char* put_number(char* out, double value);
+// Of an integer, in at most kIntegerMaxSize characters.
+inline constexpr std::size_t kIntegerMaxSize = 20;
+char* put_integer(char* out, std::int64_t value);
 
 // Appends `"name":` after a comma unless an object or array has just begun.
 void append_key(std::string& out, std::string_view name);

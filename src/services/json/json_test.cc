@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <random>
 
 namespace gpu_telemetry::services::json {
@@ -32,6 +33,36 @@ TEST(JsonNumber, IsTheShortestDecimalOfTheValue) {
   EXPECT_EQ(number(0.1 + 0.2), "0.30000000000000004");
   EXPECT_EQ(number(9007199254740993.0), "9007199254740992");
   EXPECT_EQ(number(-0.0), "-0");
+}
+
+TEST(JsonNumber, WritesWholeNumbersAndThousandthsOfEveryLength) {
+  for (std::int64_t whole = 1; whole < 100'000'000'000; whole = whole * 3 + 7) {
+    for (const std::int64_t value : {whole, -whole}) {
+      EXPECT_EQ(number(static_cast<double>(value)), std::to_string(value));
+    }
+  }
+  EXPECT_EQ(number(99), "99");
+  EXPECT_EQ(number(100), "100");
+  EXPECT_EQ(number(9'999), "9999");
+  EXPECT_EQ(number(10'000), "10000");
+  for (int thousandths = 1; thousandths < 1000; ++thousandths) {
+    std::string fraction = std::to_string(1000 + thousandths).substr(1);
+    while (fraction.back() == '0') fraction.pop_back();
+    EXPECT_EQ(number(thousandths / 1000.0), "0." + fraction);
+    EXPECT_EQ(number((42'000 + thousandths) / 1000.0), "42." + fraction);
+  }
+}
+
+TEST(JsonNumber, WritesEveryInteger) {
+  const auto written = [](std::int64_t value) {
+    char text[kIntegerMaxSize];
+    return std::string(text, put_integer(text, value));
+  };
+  for (const std::int64_t value :
+       {std::int64_t{0}, std::int64_t{7}, std::int64_t{-7}, std::int64_t{1'764'525'600'000},
+        std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()}) {
+    EXPECT_EQ(written(value), std::to_string(value));
+  }
 }
 
 TEST(JsonNumber, ReadsBackAsTheSameDouble) {

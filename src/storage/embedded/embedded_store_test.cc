@@ -345,6 +345,63 @@ TEST_F(EmbeddedStoreTest, ADamagedJournalRecordIsNamedAndTheOthersAreReplayed) {
   EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 0.3}, {kStart + 2, "a", 2.3}}));
 }
 
+TEST_F(EmbeddedStoreTest, WhoAsksForAGpuDoesNotWaitForTheDiskThatGpusAreWrittenTo) {
+  simulated_.open();
+  auto gpu = std::make_shared<Gpu>();
+  gpu->uuid = gpu_;
+  const auto observe = [&](std::int64_t time) {
+    const Timestamp at = from_unix_milliseconds(time);
+    const GpuObservation observation{gpu, at, at};
+    ASSERT_TRUE(simulated_.store().observe({&observation, 1}));
+  };
+  observe(kStart);
+  int asked = 0;
+  simulated_.disk().on_sync([&] {
+    std::jthread([&] {
+      ASSERT_TRUE(simulated_.store().finds_at_once());
+      const auto found = simulated_.store().find(gpu_);
+      ASSERT_TRUE(found) << found.error();
+      // What is not durable yet is not shown.
+      EXPECT_EQ(found->last_seen, from_unix_milliseconds(kStart));
+      ++asked;
+    });
+  });
+  gpu->hostname = "moved";
+  observe(kStart + 1000);
+  EXPECT_GT(asked, 0);
+  simulated_.disk().on_sync({});
+  EXPECT_EQ(simulated_.store().find(gpu_)->last_seen, from_unix_milliseconds(kStart + 1000));
+}
+
+TEST_F(EmbeddedStoreTest, ShortAnswersFromMemoryAreGivenAtOnceAndNoOthers) {
+  simulated_.options().head_size = 16_MiB;
+  simulated_.open();
+  for (int i = 0; i < 100; ++i) write(kStart + i, i);
+  SampleQuery query;
+  query.gpu = gpu_;
+  const auto at_once = [&] { return simulated_.store().answers_at_once(query); };
+  EXPECT_TRUE(at_once());
+  seal();
+  EXPECT_FALSE(at_once());  // a file may have to be read
+  query.start = from_unix_milliseconds(kStart + 100);
+  EXPECT_TRUE(at_once());
+  BatchBuilder builder;
+  for (std::uint64_t i = 0; i < 2 * kShortAnswer; ++i) {
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + 100 + static_cast<std::int64_t>(i)),
+                   {{"a", 1}});
+  }
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  EXPECT_FALSE(at_once());  // much to read
+  query.metrics = {"b"};
+  EXPECT_TRUE(at_once());
+  query.metrics = {"a", "b"};
+  query.end = query.start + Milliseconds{kShortAnswer / 2};
+  EXPECT_TRUE(at_once());
+  query.gpu = numbered_gpu(2);
+  query.end = Timestamp::max();
+  EXPECT_TRUE(at_once());
+}
+
 TEST_F(EmbeddedStoreTest, AttributionIsForgottenWithTheSamplesItBelongsTo) {
   simulated_.options().retention = std::chrono::hours{24};
   simulated_.open();

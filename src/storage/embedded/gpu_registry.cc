@@ -102,9 +102,8 @@ Result<void> GpuRegistry::apply(Database& database, const GpuObservation& observ
 }
 
 Result<void> GpuRegistry::observe(std::span<const GpuObservation> observations) {
-  // Held through the transaction: observers of one GPU follow each other, readers see what is
-  // durable. Readers wait for one fsync at the most, ten times a minute.
-  std::unique_lock lock(mutex_);
+  // Observers of one GPU follow each other. Readers see what is durable, and wait for no disk.
+  const std::lock_guard observing(observers_);
   const auto access = catalogue_.access();
   std::map<GpuUuid, Change> changes;
   for (const GpuObservation& observation : observations) {
@@ -154,6 +153,7 @@ Result<void> GpuRegistry::observe(std::span<const GpuObservation> observations) 
   }
   const auto committed = transaction->commit();
   if (!committed) return committed;
+  const std::unique_lock lock(mutex_);
   for (auto& [uuid, change] : changes) gpus_.insert_or_assign(uuid, std::move(change.entry));
   return {};
 }
@@ -223,7 +223,7 @@ Result<void> GpuRegistry::prune(Timestamp before) {
 }
 
 Result<void> GpuRegistry::restore(std::span<const GpuRecord> records) {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard observing(observers_);
   const auto access = catalogue_.access();
   auto transaction = Transaction::begin(access.database);
   if (!transaction) return transaction.error();
@@ -238,6 +238,7 @@ Result<void> GpuRegistry::restore(std::span<const GpuRecord> records) {
   }
   const auto committed = transaction->commit();
   if (!committed) return committed;
+  const std::unique_lock lock(mutex_);
   for (const GpuRecord& record : records) gpus_.try_emplace(record.gpu.uuid, Entry{record, {}});
   return {};
 }

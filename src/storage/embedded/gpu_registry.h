@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <shared_mutex>
 #include <span>
@@ -46,8 +47,9 @@ class GpuRegistry {
   static Result<void> apply(Database& database, const GpuObservation& observation, Change& change);
 
   Catalogue& catalogue_;
+  std::mutex observers_;  // of who changes gpus_, until that is durable
   mutable std::shared_mutex mutex_;
-  std::map<GpuUuid, Entry> gpus_;
+  std::map<GpuUuid, Entry> gpus_;  // guarded by mutex_; it changes with observers_ held too
 };
 
 }  // namespace gpu_telemetry::storage::embedded

@@ -331,6 +331,25 @@ class MergingCursor final : public SampleCursor {
 
 }  // namespace
 
+bool is_read_from_memory(const ReadContext& context, const SampleQuery& query, std::uint64_t most) {
+  const std::int64_t start = unix_milliseconds(query.start);
+  const std::int64_t end = unix_milliseconds(query.end);
+  for (const Slice& slice : context.version.files->slices()) {
+    if (slice.first <= end && slice.last >= start) return false;
+  }
+  std::vector<std::uint32_t> metrics;
+  for (const std::string& name : query.metrics) {
+    const std::uint32_t metric = context.metrics->find(name);
+    if (metric != MetricTable::kUnknown) metrics.push_back(metric);
+  }
+  if (!query.metrics.empty() && metrics.empty()) return true;
+  double samples = 0;
+  for (const auto& head : {context.version.frozen, context.version.active}) {
+    if (head) samples += head->estimate(query.gpu, metrics, start, end);
+  }
+  return samples <= static_cast<double>(most);
+}
+
 std::unique_ptr<SampleCursor> make_sample_cursor(ReadContext context, const SampleQuery& query,
                                                  DamageReport report_damage) {
   return std::make_unique<MergingCursor>(std::move(context), query, std::move(report_damage));

@@ -29,22 +29,30 @@ void overlay(Samples& base, const Samples& newer, Samples& scratch) {
   std::size_t i = static_cast<std::size_t>(split - base.timestamps.begin());
   const std::size_t kept = i;
   std::size_t j = 0;
-  scratch.clear();
+  const std::size_t most = base.size() - kept + newer.size();
+  if (scratch.size() < most) {
+    scratch.timestamps.resize(most);
+    scratch.values.resize(most);
+  }
+  std::size_t merged = 0;
+  const auto put = [&](const Samples& from, std::size_t at) {
+    scratch.timestamps[merged] = from.timestamps[at];
+    scratch.values[merged++] = from.values[at];
+  };
   while (i < base.size() && j < newer.size()) {
-    const std::int64_t a = base.timestamps[i];
-    const std::int64_t b = newer.timestamps[j];
-    if (a < b) {
-      scratch.append(a, base.values[i++]);
+    const std::int64_t next = newer.timestamps[j];
+    if (base.timestamps[i] < next) {
+      put(base, i++);
     } else {
-      scratch.append(b, newer.values[j++]);
-      if (a == b) ++i;
+      if (base.timestamps[i] == next) ++i;
+      put(newer, j++);
     }
   }
-  append_range(scratch, base, i, base.size());
-  append_range(scratch, newer, j, newer.size());
+  for (; i < base.size(); ++i) put(base, i);
+  for (; j < newer.size(); ++j) put(newer, j);
   base.timestamps.resize(kept);
   base.values.resize(kept);
-  append_range(base, scratch, 0, scratch.size());
+  append_range(base, scratch, 0, merged);
 }
 
 }  // namespace gpu_telemetry::storage::embedded

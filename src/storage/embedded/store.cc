@@ -135,6 +135,10 @@ Result<std::unique_ptr<SampleCursor>> Store::query(const SampleQuery& query) {
   return make_sample_cursor(read_context(), query, damage_report());
 }
 
+bool Store::answers_at_once(const SampleQuery& query) {
+  return is_read_from_memory(read_context(), query, kShortAnswer);
+}
+
 Result<std::vector<GpuBuckets>> Store::aggregate(const AggregateQuery& query) {
   return aggregate_series(read_context(), query, damage_report());
 }

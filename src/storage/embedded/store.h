@@ -39,6 +39,7 @@ class Store final : public EmbeddedStore {
 
   Result<void> write(std::span<const BatchToWrite> batches) override;
   Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) override;
+  bool answers_at_once(const SampleQuery& query) override;
   Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) override;
   Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) override;
   Result<LatestTable> latest_values(const LatestQuery& query) override;
@@ -52,6 +53,7 @@ class Store final : public EmbeddedStore {
   Result<GpuPage> list(const GpuFilter& filter, std::optional<GpuUuid> after,
                        std::uint64_t limit) override;
   Result<GpuRecord> find(const GpuUuid& uuid) override;
+  bool finds_at_once() const override { return true; }
   Result<std::vector<AttributionInterval>> attribution(const GpuUuid& uuid, Timestamp start,
                                                        Timestamp end) override;
   Result<std::vector<std::vector<AttributionInterval>>> attribution_in_force(
