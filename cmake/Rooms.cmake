@@ -13,6 +13,16 @@ add_library(asio_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/asio_pch.cc)
 target_link_libraries(asio_pch PRIVATE Boost::headers Threads::Threads gpu_telemetry_flags)
 target_precompile_headers(asio_pch PRIVATE ${CMAKE_SOURCE_DIR}/src/concurrency/asio_pch.h)
 
+# The same for tests, with GoogleTest's. Tests are compiled without the optimisations that take longest:
+# nobody waits for them to run.
+add_library(test_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/test_pch.cc)
+add_library(gpu_telemetry_test_flags INTERFACE)
+target_compile_options(gpu_telemetry_test_flags INTERFACE $<$<CONFIG:Release>:-O1>)
+target_link_libraries(gpu_telemetry_test_flags
+  INTERFACE Boost::headers Threads::Threads GTest::gmock gpu_telemetry_flags)
+target_link_libraries(test_pch PRIVATE gpu_telemetry_test_flags)
+target_precompile_headers(test_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/test_pch.h)
+
 # gpu_telemetry_room(NAME SOURCES a.cc ... [PUBLIC dep ...] [PRIVATE dep ...] [ASIO])
 # ASIO compiles the room with the precompiled Boost.Asio headers.
 function(gpu_telemetry_room name)
@@ -30,11 +40,21 @@ function(gpu_telemetry_room name)
   endif()
 endfunction()
 
-# gpu_telemetry_test(NAME LABEL unit SOURCES a_test.cc ... LIBRARIES dep ... [ASIO])
+# gpu_telemetry_contract(NAME SOURCES a_contract.cc ... LIBRARIES dep ...)
+# Tests of what every implementation of an interface does, compiled once; a test that names it among its
+# LIBRARIES instantiates them.
+function(gpu_telemetry_contract name)
+  cmake_parse_arguments(CONTRACT "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_library(${name} OBJECT ${CONTRACT_SOURCES})
+  target_link_libraries(${name} PUBLIC ${CONTRACT_LIBRARIES} PRIVATE gpu_telemetry_test_flags)
+  target_precompile_headers(${name} REUSE_FROM test_pch)
+endfunction()
+
+# gpu_telemetry_test(NAME LABEL unit SOURCES a_test.cc ... LIBRARIES dep ...)
 # One executable of GoogleTest cases, and one ctest. LABEL says what it needs: unit (nothing), e2e
 # (the built program), chaos (the program, and killing it), mongo (a server of its protocol).
 function(gpu_telemetry_test name)
-  cmake_parse_arguments(TEST "ASIO" "LABEL;TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(TEST "" "LABEL;TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   if(NOT TEST_LABEL)
     set(TEST_LABEL unit)
   endif()
@@ -45,10 +65,8 @@ function(gpu_telemetry_test name)
     math(EXPR TEST_TIMEOUT "${TEST_TIMEOUT} * 4")
   endif()
   add_executable(${name} ${TEST_SOURCES})
-  target_link_libraries(${name} PRIVATE ${TEST_LIBRARIES} gpu_telemetry_flags GTest::gmock GTest::gtest_main)
-  if(TEST_ASIO)
-    target_precompile_headers(${name} REUSE_FROM asio_pch)
-  endif()
+  target_link_libraries(${name} PRIVATE ${TEST_LIBRARIES} gpu_telemetry_test_flags GTest::gtest_main)
+  target_precompile_headers(${name} REUSE_FROM test_pch)
   if(TEST_LABEL STREQUAL unit)
     add_dependencies(unit_tests ${name})
   else()

@@ -9,7 +9,7 @@ ctest --preset coverage -j "${JOBS:-$(nproc)}" --no-tests=error < /dev/null
 # Measured once, then written twice.
 report=build/coverage/coverage.json
 mkdir -p build/coverage/html
-gcovr --root . --filter 'src/' --exclude '.*_(test|bench)\.(cc|h)$' --exclude '.*_contract_test\.h$' \
+gcovr --root . --filter 'src/' --exclude '.*_(test|bench)\.(cc|h)$' --exclude '.*_contract\.(cc|h)$' \
   --exclude-throw-branches --exclude-unreachable-branches -j "${JOBS:-$(nproc)}" \
   --json "$report" build/coverage
 gcovr --root . -a "$report" --html coverage.html --html-self-contained --print-summary

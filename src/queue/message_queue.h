@@ -1,7 +1,7 @@
 // The message queue as services see it: at-least-once, competing consumers, asynchronous.
 //
 // Implementations: memory/, durable/, redis/ (engines) and http_client/ (a queue service
-// elsewhere). All pass queue_contract_test.h. The queue carries opaque bytes; it does not know what
+// elsewhere). All pass queue_contract.h. The queue carries opaque bytes; it does not know what
 // is in them.
 //
 // Words. A *topic* holds messages. Within a *consumer group* each message goes to one consumer;

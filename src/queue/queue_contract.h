@@ -1,5 +1,9 @@
-// What the contract suites of a MessageQueue are made with: an engine whose time can be moved, and
-// calls that run to their end. They use nothing but the interface and `advance`.
+// What every MessageQueue does, whatever is behind it, as tests (queue_contract.cc). A test
+// executable links queue_contract and instantiates the suite with its engines:
+//
+//     INSTANTIATE_TEST_SUITE_P(Memory, QueueContract, ::testing::Values(&make_memory_under_test));
+//
+// An engine is one whose time can be moved. The tests use nothing but the interface and `advance`.
 #pragma once
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-#include "queue/queue_contract_test.h"
+#include "queue/queue_contract.h"
 
 #include <stdexcept>
 
@@ -6,7 +6,7 @@
 #include "io/simulated_file_system.h"
 #include "queue/durable/durable_queue.h"
 #include "queue/memory/memory_queue.h"
-#include "queue/shard_contract_test.h"
+#include "queue/shard_contract.h"
 
 namespace gpu_telemetry::queue {
 namespace {

@@ -1,6 +1,6 @@
 // Samples, stored once and asked for by GPU and time.
 //
-// Implementations: embedded/ and mongodb/. Both pass telemetry_repository_contract_test.h. All
+// Implementations: embedded/ and mongodb/. Both pass telemetry_repository_contract.h. All
 // functions block unless they say otherwise (call them through concurrency/async_offload.h) and may
 // be called from any thread.
 #pragma once

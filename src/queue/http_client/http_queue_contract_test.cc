@@ -11,8 +11,8 @@
 #include "queue/http_api/queue_routes.h"
 #include "queue/http_client/http_queue.h"
 #include "queue/memory/memory_queue.h"
-#include "queue/queue_contract_test.h"
-#include "queue/shard_contract_test.h"
+#include "queue/queue_contract.h"
+#include "queue/shard_contract.h"
 
 namespace gpu_telemetry::queue {
 namespace {

@@ -3,10 +3,10 @@
 #include <thread>
 
 #include "domain/clock.h"
-#include "queue/queue_contract_test.h"
+#include "queue/queue_contract.h"
 #include "queue/redis/redis_queue.h"
 #include "queue/redis/redis_test_server.h"
-#include "queue/shard_contract_test.h"
+#include "queue/shard_contract.h"
 
 namespace gpu_telemetry::queue {
 namespace {

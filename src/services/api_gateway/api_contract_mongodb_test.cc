@@ -1,7 +1,5 @@
 // The API over MongoDB.
-#include "services/api_gateway/gpu_contract_test.h"
-#include "services/api_gateway/pipeline_contract_test.h"
-#include "services/api_gateway/telemetry_contract_test.h"
+#include "services/api_gateway/pipeline_contract.h"
 #include "storage/mongodb/test_store.h"
 
 namespace gpu_telemetry::services {

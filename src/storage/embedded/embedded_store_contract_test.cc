@@ -1,7 +1,7 @@
 // The embedded store keeps the promises of both repositories, on a real disk.
 #include "storage/embedded/store_fixture.h"
-#include "storage/gpu_repository_contract_test.h"
-#include "storage/telemetry_repository_contract_test.h"
+#include "storage/gpu_repository_contract.h"
+#include "storage/telemetry_repository_contract.h"
 
 namespace gpu_telemetry::storage::embedded {
 namespace {

@@ -1,7 +1,7 @@
 // The MongoDB store keeps the promises of both repositories.
-#include "storage/gpu_repository_contract_test.h"
+#include "storage/gpu_repository_contract.h"
 #include "storage/mongodb/test_server.h"
-#include "storage/telemetry_repository_contract_test.h"
+#include "storage/telemetry_repository_contract.h"
 
 namespace gpu_telemetry::storage::mongodb {
 namespace {

@@ -1,18 +1,17 @@
 // The API's answers about telemetry, as tests for every store.
-#pragma once
-
 #include <atomic>
 #include <map>
 #include <random>
 #include <set>
 #include <thread>
 
-#include "services/api_gateway/api_contract_test.h"
+#include "services/api_gateway/api_contract.h"
 
 namespace gpu_telemetry::services {
+namespace {
 
 // The text of a time as a query may have it.
-inline std::string time_text(Timestamp time) { return format_rfc3339(time); }
+std::string time_text(Timestamp time) { return format_rfc3339(time); }
 
 TEST_P(ApiContract, SamplesComeNewestFirstInTheShapeOfTheSpecification) {
   const auto page = get("/api/v1/gpus/" + uuid(1) + "/telemetry?limit=7");
@@ -333,4 +332,5 @@ TEST_P(ApiContract, AFleetQuestionThatIsIncompleteOrTooLargeIsRefused) {
       std::string::npos);
 }
 
+}  // namespace
 }  // namespace gpu_telemetry::services

@@ -1,9 +1,8 @@
 // The API's answers about GPUs, as tests for every store.
-#pragma once
-
-#include "services/api_gateway/api_contract_test.h"
+#include "services/api_gateway/api_contract.h"
 
 namespace gpu_telemetry::services {
+namespace {
 
 TEST_P(ApiContract, ListsAllGpusWithTheirAttributesAndFreshness) {
   clock_.advance(std::chrono::milliseconds{12'300});
@@ -247,4 +246,5 @@ TEST_P(ApiContract, AScrapeCountsTheGpusByHowFreshTheyAre) {
   EXPECT_NE(later.find("gpu_telemetry_gpus{state=\"stale\"} 4\n"), std::string::npos) << later;
 }
 
+}  // namespace
 }  // namespace gpu_telemetry::services

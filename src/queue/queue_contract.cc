@@ -1,12 +1,7 @@
-// What every MessageQueue does, whatever is behind it. Included by one source file of a test
-// executable, which instantiates the suite with its engines:
-//
-//     INSTANTIATE_TEST_SUITE_P(Memory, QueueContract, ::testing::Values(&make_memory_under_test));
-#pragma once
-
 #include "queue/queue_contract.h"
 
 namespace gpu_telemetry::queue {
+namespace {
 
 // --- publishing and fetching
 
@@ -740,4 +735,5 @@ TEST_P(QueueContract, CountsWhatHappens) {
   EXPECT_EQ(group_statistics().oldest_age, 0ms);
 }
 
+}  // namespace
 }  // namespace gpu_telemetry::queue

@@ -1,4 +1,5 @@
-// What the API answers, whichever store is behind it, as tests. A store instantiates them:
+// What the API answers, whichever store is behind it, as tests: of its subjects, in *_contract.cc.
+// A test executable links api_contract and instantiates them for its store:
 //
 //   INSTANTIATE_TEST_SUITE_P(Embedded, ApiContract, testing::Values(ApiStoreFactory{...}));
 //
