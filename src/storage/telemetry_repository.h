@@ -213,7 +213,8 @@ class TelemetryRepository {
   // `gpus`. A scrape may come in parts with times of their own, so what counts is one metric.
   virtual Result<std::vector<Milliseconds>> scrape_intervals(std::span<const GpuUuid> gpus) = 0;
 
-  // The newest sample of each metric of the GPU, sorted by metric.
+  // The newest sample of each metric of the GPU, sorted by metric. A metric whose newest sample is
+  // damaged is left out; kCorrupt when that leaves none.
   virtual Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) = 0;
 
   // Which metrics the GPU has, and since when until when, sorted by metric.

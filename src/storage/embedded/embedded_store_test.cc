@@ -287,6 +287,35 @@ TEST_F(EmbeddedStoreTest, AFailedSyncRefusesWritesUntilOpenedAgainAndReadsGoOn) 
   write(kStart + 3, 3);
 }
 
+TEST_F(EmbeddedStoreTest, ADamagedMetricOfAGpuCostsItsNewestValuesNoOther) {
+  simulated_.options().retention = std::chrono::hours{24};
+  simulated_.open();
+  BatchBuilder builder;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    builder.scrape(gpu_, from_unix_milliseconds(kStart + i * i),
+                   {{"a", static_cast<double>(i * 7919 % 1009)}});
+  }
+  builder.scrape(gpu_, from_unix_milliseconds(kStart + 1), {{"b", 2}});
+  ASSERT_TRUE(simulated_.write(builder.batch()));
+  seal();
+  simulated_.close();
+  simulated_.disk().damage("/store/files/" + files().at(0), 100);
+  // So that the first samples of `a` are no longer shown, and which is the first has to be read.
+  simulated_.clock().advance(std::chrono::hours{24} + Milliseconds{2});
+  simulated_.open();
+  write(kStart + 86'400'000, 3, "b");
+  const auto latest = simulated_.store().latest(gpu_);
+  ASSERT_TRUE(latest) << latest.error();
+  ASSERT_EQ(latest->size(), 1u);
+  EXPECT_EQ(latest->front().metric, "b");
+  EXPECT_EQ(latest->front().value, 3);
+  const auto present = simulated_.store().metrics_of(gpu_);
+  ASSERT_TRUE(present) << present.error();
+  ASSERT_EQ(present->size(), 2u);
+  EXPECT_EQ(present->front().metric, "a");
+  EXPECT_EQ(present->front().last, from_unix_milliseconds(kStart + 299 * 299));
+}
+
 TEST_F(EmbeddedStoreTest, ADamagedColumnCostsAFleetsAnswersOneCell) {
   simulated_.open();
   const GpuUuid other = numbered_gpu(2);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "storage/aggregate_check.h"
 #include "storage/embedded/column_source.h"
@@ -41,7 +42,7 @@ std::string name_of(const ReadContext& context, std::uint32_t metric) {
 }
 
 // The timestamp of the first sample that is shown. The first of a file's column may have expired,
-// which leaves only a bound for the next.
+// which leaves only a bound for the next; so does damage.
 Result<std::int64_t> exact_first(const ColumnSource& source, const DamageReport& report_damage) {
   if (source.head == nullptr && source.entry.first_timestamp >= source.shown_from) {
     return source.first;
@@ -50,7 +51,11 @@ Result<std::int64_t> exact_first(const ColumnSource& source, const DamageReport&
   SourceBuffers buffers;
   const ColumnSource* failed = nullptr;
   const auto read = read_series({&source, 1}, source.first, source.last, samples, buffers, failed);
-  if (!read) return reported(read.error(), source, report_damage);
+  if (!read) {
+    const Error error = reported(read.error(), source, report_damage);
+    if (error.code == ErrorCode::kCorrupt) return source.first;
+    return error;
+  }
   return samples.empty() ? kMaxTime : samples.timestamps.front();
 }
 
@@ -82,6 +87,7 @@ Result<std::vector<LatestSample>> latest_samples(const ReadContext& context, con
                                                  const DamageReport& report_damage) {
   const SourcesByMetric sources(context, gpu);
   std::vector<LatestSample> answer;
+  std::optional<Error> damage;
   Samples samples;
   SourceBuffers buffers;
   for (const auto& [metric, places] : sources.all()) {
@@ -89,11 +95,17 @@ Result<std::vector<LatestSample>> latest_samples(const ReadContext& context, con
     for (const ColumnSource& place : places) newest = std::max(newest, place.last);
     const ColumnSource* failed = nullptr;
     const auto read = read_series(places, newest, newest, samples, buffers, failed);
-    if (!read) return reported(read.error(), *failed, report_damage);
+    if (!read) {
+      const Error error = reported(read.error(), *failed, report_damage);
+      if (error.code != ErrorCode::kCorrupt) return error;
+      damage = error;
+      continue;
+    }
     if (samples.empty()) continue;
     answer.push_back(
         {name_of(context, metric), from_unix_milliseconds(newest), samples.values.back()});
   }
+  if (answer.empty() && damage) return *damage;
   std::sort(answer.begin(), answer.end(),
             [](const LatestSample& a, const LatestSample& b) { return a.metric < b.metric; });
   return answer;
