@@ -63,6 +63,15 @@ TEST_F(CancellableTaskTest, AnotherThreadEndsWhatItWaitsFor) {
   }
 }
 
+TEST_F(CancellableTaskTest, DoesNotBeginWhatWasCancelledBefore) {
+  task_->cancel();
+  start(answer());
+  context_.run();
+  EXPECT_EQ(ends_, 1);
+  EXPECT_EQ(value_, 0);
+  EXPECT_TRUE(thrown_);
+}
+
 TEST_F(CancellableTaskTest, MayBeCancelledAgainAndWhenItHasEnded) {
   start(wait_for_ever());
   task_->cancel();

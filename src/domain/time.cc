@@ -91,7 +91,8 @@ char* format_rfc3339_to(char* out, Timestamp time) {
   const auto of_day = static_cast<unsigned>((time - day_start).count());
   const unsigned millis = of_day % 1000;
   const unsigned secs = of_day / 1000;
-  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  // Of what lies outside, a year with four digits all the same.
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year())) % 10'000;
   out = put_pair(put_pair(out, year / 100), year % 100);
   *out++ = '-';
   out = put_pair(out, static_cast<unsigned>(date.month()));

@@ -97,6 +97,18 @@ TEST(Time, IsWrittenWithAFractionOnlyWhereThereIsOne) {
   EXPECT_EQ(format_rfc3339(Timestamp{-1ms}), "1969-12-31T23:59:59.999Z");
 }
 
+TEST(Time, WhatNobodyCanReadBackIsWrittenAllTheSame) {
+  using std::chrono::sys_days;
+  using std::chrono::year;
+  for (const Timestamp time :
+       {Timestamp{sys_days{year{10'000} / 1 / 1}}, Timestamp{sys_days{year{-1} / 1 / 1}},
+        from_unix_milliseconds(1'764'525'600'000'000), Timestamp::max(), Timestamp::min()}) {
+    const std::string text = format_rfc3339(time);
+    EXPECT_GE(text.size(), std::string("2025-07-18T20:42:34Z").size());
+    EXPECT_EQ(text.find_first_not_of("0123456789-T:.Z"), std::string::npos) << text;
+  }
+}
+
 TEST(Time, WhatIsWrittenIsReadBack) {
   std::mt19937_64 random(3);
   const std::int64_t first = unix_milliseconds(*parse_rfc3339("0000-01-01T00:00:00Z"));

@@ -195,9 +195,12 @@ class TelemetryRepository {
   // An unknown GPU has no samples; that is no error.
   virtual Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) = 0;
 
-  // Whether query() and its cursor wait for nothing, neither a disk nor a network, and have no more
-  // than about kShortAnswer samples to look at: then they may be called where nothing may block.
-  virtual bool answers_at_once(const SampleQuery& /*query*/) { return false; }
+  // The same, where neither this call nor the cursor waits for anything, disk or network, and they
+  // have no more than kShortAnswer samples to look at: both may be called where nothing may block.
+  // Null, else.
+  virtual std::unique_ptr<SampleCursor> query_at_once(const SampleQuery& /*query*/) {
+    return nullptr;
+  }
 
   // One entry per queried GPU that has samples in the range, in the order of the query.
   virtual Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) = 0;
@@ -217,7 +220,8 @@ class TelemetryRepository {
   // damaged is left out; kCorrupt when that leaves none.
   virtual Result<std::vector<LatestSample>> latest(const GpuUuid& gpu) = 0;
 
-  // Which metrics the GPU has, and since when until when, sorted by metric.
+  // Which metrics the GPU has, and since when until when, sorted by metric. Where the first sample
+  // is damaged, `first` is a time that it is not before.
   virtual Result<std::vector<MetricPresence>> metrics_of(const GpuUuid& gpu) = 0;
 
   // Every metric that any GPU has, sorted; also some that expired since, or that a refused write

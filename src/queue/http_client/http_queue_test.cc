@@ -9,7 +9,11 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_future.hpp>
+#include <future>
+#include <optional>
 
+#include "concurrency/cancellable_task.h"
+#include "http/scripted_server.h"
 #include "http/server.h"
 
 namespace gpu_telemetry::queue {
@@ -56,6 +60,29 @@ class HttpQueueTest : public testing::Test {
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<MessageQueue> queue_;
 };
+
+TEST_F(HttpQueueTest, APublishThatIsNeverAnsweredEndsWhenItIsCancelled) {
+  using Server = http::ScriptedServer;
+  Server server(Server::Script{Server::Answers{Server::kSilence}});
+  options_.url = "http://127.0.0.1:" + std::to_string(server.port());
+  queue_ = *make_http_queue(options_, pool_.get_executor());
+  using Task = concurrency::CancellableTask<asio::thread_pool::executor_type>;
+  const auto task = std::make_shared<Task>(pool_.get_executor());
+  std::promise<std::optional<ErrorCode>> ended;
+  std::vector<OutgoingMessage> messages(1);
+  messages[0].payload = std::make_shared<std::string>("a payload");
+  task->start(queue_->publish("telemetry", std::move(messages)),
+              [&ended](const std::exception_ptr& thrown, const auto& published) {
+                if (thrown) {
+                  ended.set_value(ErrorCode::kCancelled);
+                } else {
+                  ended.set_value(published ? std::nullopt : std::optional(published.error().code));
+                }
+              });
+  server.wait_for_requests(1);
+  task->cancel();
+  EXPECT_EQ(ended.get_future().get(), ErrorCode::kCancelled);
+}
 
 class StatusTest : public HttpQueueTest,
                    public testing::WithParamInterface<std::pair<int, ErrorCode>> {};

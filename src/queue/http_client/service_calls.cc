@@ -1,6 +1,7 @@
 #include "queue/http_client/service_calls.h"
 
 #include <algorithm>
+#include <boost/asio/this_coro.hpp>
 #include <boost/json/parse.hpp>
 #include <charconv>
 #include <utility>
@@ -103,6 +104,10 @@ Async<Result<std::string>> ServiceCalls::send(ServiceCall call) {
   Result<http::ClientResponse> answer = co_await client_->send(std::move(request));
   if (!answer) {
     Error error = answer.error();
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != boost::asio::cancellation_type::none) {
+      error.code = ErrorCode::kCancelled;  // by whoever asked, which says nothing of the service
+    }
     if (error.code == ErrorCode::kCancelled) co_return error;
     note(false, error.message);
     // Whoever answers without sound HTTP, or without end, is not the service now.

@@ -47,16 +47,15 @@ template <class Value, class Put>
 void append_array(std::string& out, std::span<const Value> values, std::size_t longest,
                   const Put& put) {
   out += '[';
-  {
-    TextRoom room(out, longest + 1);
-    bool any = false;
-    for (const Value value : values) {
-      char* at = room.next();
-      if (any) *at++ = ',';
-      any = true;
-      room.end(put(at, value));
-    }
+  TextRoom room(out, longest + 1);
+  bool any = false;
+  for (const Value value : values) {
+    char* at = room.next();
+    if (any) *at++ = ',';
+    any = true;
+    room.end(put(at, value));
   }
+  room.finish();
   out += ']';
 }
 

@@ -264,6 +264,7 @@ class Rows final : public TelemetryBody {
       }
       room.end(at);
     }
+    room.finish();
   }
 
   // With the separator, but in the first row.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 
 #include "services/api_gateway/media_type.h"
 #include "services/api_gateway/operation_docs.h"
@@ -145,18 +146,17 @@ Result<std::unique_ptr<storage::SampleCursor>> open_question_buckets(ApiContext&
   return open_buckets(context.telemetry, std::move(buckets));
 }
 
+// One sample more than the page has, to know whether there is a next page.
+storage::SampleQuery query_for_page(const Question& question) {
+  storage::SampleQuery query = question.query;
+  if (query.limit != 0) ++query.limit;
+  return query;
+}
+
 Result<std::unique_ptr<storage::SampleCursor>> open_samples(ApiContext& context,
                                                             const Question& question) {
   if (question.step) return open_question_buckets(context, question);
-  storage::SampleQuery query = question.query;
-  if (query.limit != 0) ++query.limit;  // to know whether there is a next page
-  return context.telemetry.query(query);
-}
-
-// Whether it takes less to answer than to hand the question to a reader.
-bool is_short(const ApiContext& context, const Question& question) {
-  return !question.step && context.gpus.finds_at_once() &&
-         context.telemetry.answers_at_once(question.query);
+  return context.telemetry.query(query_for_page(question));
 }
 
 // The first piece of an answer, and what goes on with it when there is more.
@@ -166,13 +166,11 @@ struct Opened {
   bool whole = false;
 };
 
-Result<Opened> open_answer(ApiContext& context, const Question& question) {
-  if (auto gpu = context.gpus.find(question.query.gpu); !gpu) return gpu.error();
-  auto cursor = open_samples(context, question);
-  if (!cursor) return cursor.error();
+Result<Opened> begin_answer(const Question& question,
+                            std::unique_ptr<storage::SampleCursor> cursor) {
   TelemetrySamples samples;
   samples.gpu = question.query.gpu;
-  samples.cursor = std::move(*cursor);
+  samples.cursor = std::move(cursor);
   samples.order = question.query.order;
   samples.limit = question.query.limit;
   samples.question = question.hash;
@@ -187,6 +185,23 @@ Result<Opened> open_answer(ApiContext& context, const Question& question) {
   if (!whole) return whole.error();
   opened.whole = *whole;
   return opened;
+}
+
+Result<Opened> open_answer(ApiContext& context, const Question& question) {
+  if (auto gpu = context.gpus.find(question.query.gpu); !gpu) return gpu.error();
+  auto cursor = open_samples(context, question);
+  if (!cursor) return cursor.error();
+  return begin_answer(question, std::move(*cursor));
+}
+
+// The same without a wait, which takes less than to hand the question to a reader; nothing where
+// storage cannot.
+std::optional<Result<Opened>> open_answer_at_once(ApiContext& context, const Question& question) {
+  if (question.step || !context.gpus.finds_at_once()) return std::nullopt;
+  auto cursor = context.telemetry.query_at_once(query_for_page(question));
+  if (!cursor) return std::nullopt;
+  if (auto gpu = context.gpus.find(question.query.gpu); !gpu) return gpu.error();
+  return begin_answer(question, std::move(cursor));
 }
 
 awaitable<Result<void>> stream_answer(ApiContext& context, std::shared_ptr<TelemetryBody> answer,
@@ -219,26 +234,25 @@ std::string_view media_type_of(TelemetryShape shape) {
 awaitable<http::Response> get_telemetry(ApiContext& context, const http::Request& request) {
   const auto question = parse_question(request);
   if (!question) co_return http::problem(question.error());
-  auto open = [&context, &question] { return open_answer(context, *question); };
-  Result<Opened> opened = unavailable("");
-  if (is_short(context, *question)) {
-    opened = open();
-  } else {
+  auto opened = open_answer_at_once(context, *question);
+  if (!opened) {
+    auto open = [&context, &question] { return open_answer(context, *question); };
     opened = co_await read_storage(context, open);
   }
-  if (!opened) co_return http::problem(opened.error());
+  if (!*opened) co_return http::problem(opened->error());
+  Opened& answer = **opened;
   http::Response response;
   response.headers.set("Content-Type", std::string(media_type_of(question->shape)));
   response.headers.add("Vary", "Accept");
-  if (opened->whole) {
-    response.body = std::move(opened->first);
-    const std::string& cursor = opened->body->next_cursor();
+  if (answer.whole) {
+    response.body = std::move(answer.first);
+    const std::string& cursor = answer.body->next_cursor();
     if (!cursor.empty()) response.headers.set("Link", link_to_next(request, cursor));
     co_return response;
   }
-  auto rest = [&context, answer = opened->body,
-               piece = std::move(opened->first)](http::BodyWriter& body) mutable {
-    return stream_answer(context, answer, std::move(piece), body);
+  auto rest = [&context, telemetry = answer.body,
+               piece = std::move(answer.first)](http::BodyWriter& body) mutable {
+    return stream_answer(context, telemetry, std::move(piece), body);
   };
   response.stream = std::move(rest);
   co_return response;

@@ -10,7 +10,7 @@ namespace gpu_telemetry::services {
 
 // Collects pieces and appends them to a string a few thousand characters at a time: the checks and
 // counts of appending each piece cost several times what its characters cost. The string has
-// everything once this is gone.
+// everything after finish().
 class TextRoom {
  public:
   // No piece is longer than `longest`.
@@ -21,7 +21,6 @@ class TextRoom {
         full_(at_ + std::max(kSize, longest) - longest) {}
   TextRoom(const TextRoom&) = delete;
   TextRoom& operator=(const TextRoom&) = delete;
-  ~TextRoom() { flush(); }
 
   // Where the next piece goes.
   char* next() {
@@ -30,6 +29,7 @@ class TextRoom {
   }
   // Where it ended.
   void end(char* at) { at_ = at; }
+  void finish() { flush(); }
 
  private:
   static constexpr std::size_t kSize = 8192;

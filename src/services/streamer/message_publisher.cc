@@ -36,8 +36,10 @@ Error error_of(const std::exception_ptr& thrown) {
     if (error.code() == asio::error::operation_aborted) {
       return cancelled("publishing was given up before the queue had answered");
     }
-    return internal("publishing failed: " + error.code().message());
-  } catch (const std::exception&) {
+    return internal("publishing failed: " + std::string(error.what()));
+  } catch (const std::exception& defect) {
+    return internal("publishing failed: " + std::string(defect.what()));
+  } catch (...) {
     return internal("publishing failed with an exception");
   }
 }
@@ -61,13 +63,13 @@ void MessagePublisher::start(Publication publication, GiveUp give_up, Done done)
   // A strand each, so that they do not wait for one another.
   const auto task = std::make_shared<Task>(asio::make_strand(executor_));
   {
-    const std::lock_guard lock(mutex_);
+    const concurrency::MutexLock lock(mutex_);
     under_way_.insert(task);
   }
   auto ended = [this, task, done = std::move(done)](const std::exception_ptr& thrown,
                                                     Result<void> published) {
     {
-      const std::lock_guard lock(mutex_);
+      const concurrency::MutexLock lock(mutex_);
       under_way_.erase(task);
     }
     done(thrown ? Result<void>(error_of(thrown)) : std::move(published));
@@ -76,7 +78,7 @@ void MessagePublisher::start(Publication publication, GiveUp give_up, Done done)
 }
 
 void MessagePublisher::cancel() {
-  const std::lock_guard lock(mutex_);
+  const concurrency::MutexLock lock(mutex_);
   for (const auto& task : under_way_) task->cancel();
 }
 

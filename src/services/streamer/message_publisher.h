@@ -9,13 +9,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
 #include "concurrency/cancellable_task.h"
+#include "concurrency/thread_annotations.h"
 #include "observability/log.h"
 #include "queue/message_queue.h"
 #include "services/streamer/streamer_metering.h"
@@ -45,7 +45,8 @@ class MessagePublisher {
   // Called once, on the executor.
   using Done = std::function<void(Result<void> published)>;
 
-  // `queue`, `metering` and the executor's context outlive it, and it whatever is under way.
+  // `queue`, `metering` and the executor's context, which has one thread, outlive it, and it
+  // whatever is under way.
   MessagePublisher(std::string topic, queue::MessageQueue& queue, StreamerMetering& metering,
                    boost::asio::any_io_executor executor);
 
@@ -54,8 +55,9 @@ class MessagePublisher {
   // kCancelled; others at once.
   void start(Publication publication, GiveUp give_up, Done done);
 
-  // Waits for no answer any more: what is under way ends soon, if not published with kCancelled,
-  // and nobody knows whether the queue has accepted that.
+  // Waits for no answer any more: what is under way ends as soon as its call of the queue can be
+  // cancelled (over HTTP at once; of Redis at the latest after its time-outs), if not published
+  // with an error, and nobody knows whether the queue has accepted that.
   void cancel();
 
  private:
@@ -72,8 +74,8 @@ class MessagePublisher {
   const boost::asio::any_io_executor executor_;
   std::atomic<bool> published_{false};
   observability::LogLimiter refusals_;
-  std::mutex mutex_;
-  std::unordered_set<std::shared_ptr<Task>> under_way_;  // guarded by mutex_
+  concurrency::Mutex mutex_;
+  std::unordered_set<std::shared_ptr<Task>> under_way_ GPU_TELEMETRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gpu_telemetry::services

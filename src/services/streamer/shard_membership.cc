@@ -24,6 +24,16 @@ milliseconds renewal_of(const ShardMembershipOptions& options) {
   return std::clamp(options.lease / 3, milliseconds{1}, kLongestRenewal);
 }
 
+std::string what(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& defect) {
+    return defect.what();
+  } catch (...) {
+    return "an exception";
+  }
+}
+
 }  // namespace
 
 ShardMembership::ShardMembership(ShardMembershipOptions options, queue::MessageQueue& queue,
@@ -45,7 +55,7 @@ void ShardMembership::start(std::function<void()> on_change) {
   calls_->start(run(), [self = shared_from_this()](const std::exception_ptr& thrown) {
     const std::lock_guard lock(self->mutex_);
     if (thrown && !self->stopping_) {
-      self->failure_ = internal("the leases of shards cannot be renewed: a task has failed");
+      self->failure_ = internal("the leases of shards cannot be renewed: " + what(thrown));
     }
     self->running_ = false;
     self->changed_.notify_all();

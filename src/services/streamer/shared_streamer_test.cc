@@ -285,6 +285,25 @@ TEST_F(SharedStreamerTest, OneThatIsTerminatedDoesNotWaitForAQueueThatNeverAnswe
   expect_every_row_once(5000);
 }
 
+TEST_F(SharedStreamerTest, WhatWasAcceptedAndNeverAnsweredIsNotPublishedAgainByAnother) {
+  write(capture(5000, 60));
+  make_queue(30);
+  interval_ = milliseconds{1};
+  Process& first = start();
+  wait_until([&] { return first.samples() >= 1000; });
+  first.queue->hold_answers(true);
+  wait_until([&] {
+    consume();
+    return first.queue->unanswered() > 0;
+  });
+  terminate(first, milliseconds{10});
+  Process& second = start();
+  outlast_leases();
+  while (second.end.wait_for(milliseconds{0}) != std::future_status::ready) consume();
+  expect_every_row_once(5000);
+  EXPECT_LT(first.samples() + second.samples(), 5000U);  // some were accepted and not counted
+}
+
 TEST_F(SharedStreamerTest, TheShardsOfOneThatDiedAreTakenOverWhenItsLeaseEnds) {
   write(capture(5000, 60));
   make_queue(30);

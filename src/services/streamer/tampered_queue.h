@@ -35,6 +35,13 @@ class TamperedQueue final : public queue::MessageQueue {
   void delay(std::chrono::microseconds by) { delay_ = by; }
   // Each answer about shards takes so long to come back.
   void delay_shards(std::chrono::microseconds by) { shards_delay_ = by; }
+  // Answers of publishes never come back, until they are let go on.
+  void hold_answers(bool held) {
+    answers_held_ = held;
+    boost::asio::post(executor_, [wake = wake_] { wake->cancel(); });
+  }
+  // Publishes whose answer is held.
+  std::uint64_t unanswered() const { return unanswered_; }
   bool is_held() const { return held_; }
   // Nothing reaches the queue any more: the process is as good as dead.
   void cut() {
@@ -66,6 +73,10 @@ class TamperedQueue final : public queue::MessageQueue {
         co_await behind_.publish(std::move(topic), std::move(messages), std::move(progress));
     if (!published && published.error().code == ErrorCode::kConflict) ++conflicts_;
     if (published) messages_ += count;
+    if (answers_held_) {
+      ++unanswered_;
+      co_await pass(answers_held_);
+    }
     const std::uint64_t nth = lose_nth_;
     if (cut_ || (nth != 0 && number % nth == 0)) co_return unavailable("the answer was lost");
     co_return published;
@@ -118,8 +129,9 @@ class TamperedQueue final : public queue::MessageQueue {
   void shut_down() override {}
 
  private:
-  queue::Async<void> pass() {
-    while (held_ && !cut_) {
+  queue::Async<void> pass() { return pass(held_); }
+  queue::Async<void> pass(const std::atomic<bool>& held) {
+    while (held && !cut_) {
       boost::system::error_code woken;
       auto token = boost::asio::redirect_error(boost::asio::use_awaitable, woken);
       co_await wake_->async_wait(token);
@@ -132,9 +144,11 @@ class TamperedQueue final : public queue::MessageQueue {
   std::chrono::microseconds delay_{0};
   std::atomic<std::chrono::microseconds> shards_delay_{std::chrono::microseconds{0}};
   std::atomic<bool> held_{false};
+  std::atomic<bool> answers_held_{false};
   std::atomic<bool> cut_{false};
   std::atomic<std::uint64_t> lose_nth_{0};
   std::atomic<std::uint64_t> publishes_{0};
+  std::atomic<std::uint64_t> unanswered_{0};
   std::atomic<std::uint64_t> renewals_{0};
   std::atomic<std::uint64_t> conflicts_{0};
   std::atomic<std::uint64_t> messages_{0};

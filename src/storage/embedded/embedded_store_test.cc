@@ -313,6 +313,7 @@ TEST_F(EmbeddedStoreTest, ADamagedMetricOfAGpuCostsItsNewestValuesNoOther) {
   ASSERT_TRUE(present) << present.error();
   ASSERT_EQ(present->size(), 2u);
   EXPECT_EQ(present->front().metric, "a");
+  EXPECT_EQ(present->front().first, from_unix_milliseconds(kStart + 2));  // not before it
   EXPECT_EQ(present->front().last, from_unix_milliseconds(kStart + 299 * 299));
 }
 
@@ -408,7 +409,7 @@ TEST_F(EmbeddedStoreTest, ShortAnswersFromMemoryAreGivenAtOnceAndNoOthers) {
   for (int i = 0; i < 100; ++i) write(kStart + i, i);
   SampleQuery query;
   query.gpu = gpu_;
-  const auto at_once = [&] { return simulated_.store().answers_at_once(query); };
+  const auto at_once = [&] { return simulated_.store().query_at_once(query) != nullptr; };
   EXPECT_TRUE(at_once());
   seal();
   EXPECT_FALSE(at_once());  // a file may have to be read
@@ -429,6 +430,38 @@ TEST_F(EmbeddedStoreTest, ShortAnswersFromMemoryAreGivenAtOnceAndNoOthers) {
   query.gpu = numbered_gpu(2);
   query.end = Timestamp::max();
   EXPECT_TRUE(at_once());
+}
+
+TEST_F(EmbeddedStoreTest, HowMuchThereIsToReadIsCountedAndNotGuessed) {
+  simulated_.options().head_size = 16_MiB;
+  simulated_.open();
+  // One sample long before all others, so that they are anything but evenly spread.
+  BatchBuilder strewn;
+  strewn.scrape(gpu_, kEarliestTimestamp, {{"a", 1}});
+  for (std::uint64_t i = 0; i < 2 * kShortAnswer; ++i) {
+    strewn.scrape(gpu_, from_unix_milliseconds(kStart + static_cast<std::int64_t>(i)), {{"a", 1}});
+  }
+  ASSERT_TRUE(simulated_.write(strewn.batch()));
+  SampleQuery query;
+  query.gpu = gpu_;
+  query.start = from_unix_milliseconds(kStart);
+  const auto at_once = [&] { return simulated_.store().query_at_once(query) != nullptr; };
+  query.end = query.start + Milliseconds{kShortAnswer - 1};
+  EXPECT_TRUE(at_once());
+  query.end = query.start + Milliseconds{kShortAnswer};
+  EXPECT_FALSE(at_once());
+  // What of another metric lies in no order costs as much.
+  BatchBuilder backwards;
+  const GpuUuid other = numbered_gpu(2);
+  for (std::uint64_t i = 0; i < 2 * kShortAnswer; ++i) {
+    backwards.scrape(other, from_unix_milliseconds(kStart - static_cast<std::int64_t>(i)),
+                     {{"b", 1}});
+  }
+  backwards.scrape(other, from_unix_milliseconds(kStart), {{"a", 1}});
+  ASSERT_TRUE(simulated_.write(backwards.batch()));
+  query.gpu = other;
+  query.metrics = {"a"};
+  EXPECT_FALSE(at_once());
 }
 
 TEST_F(EmbeddedStoreTest, AttributionIsForgottenWithTheSamplesItBelongsTo) {

@@ -114,7 +114,7 @@ Result<void> GpuRegistry::observe(std::span<const GpuObservation> observations) 
     auto [place, is_new] = changes.try_emplace(observation.gpu->uuid);
     Change& change = place->second;
     if (is_new) {
-      const auto found = gpus_.find(observation.gpu->uuid);
+      const auto found = gpus_.find(observation.gpu->uuid);  // only observers change it
       if (found != gpus_.end()) {
         change.entry = found->second;
         change.known = true;
@@ -231,7 +231,7 @@ Result<void> GpuRegistry::restore(std::span<const GpuRecord> records) {
     auto writer = GpuRowWriter::prepare(access.database);
     if (!writer) return writer.error();
     for (const GpuRecord& record : records) {
-      if (gpus_.contains(record.gpu.uuid)) continue;
+      if (gpus_.contains(record.gpu.uuid)) continue;  // only observers change it
       const auto written = writer->write_gpu(record);
       if (!written) return written;
     }

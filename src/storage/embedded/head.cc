@@ -128,20 +128,21 @@ std::vector<HeadColumnView> Head::view(const GpuUuid& gpu, std::int64_t cutoff,
   return views;
 }
 
-double Head::estimate(const GpuUuid& gpu, std::span<const std::uint32_t> metrics,
-                      std::int64_t start, std::int64_t end) const {
+std::uint64_t Head::samples_to_read(const GpuUuid& gpu, std::span<const std::uint32_t> metrics,
+                                    std::int64_t start, std::int64_t end) const {
   const Shard& shard = shards_[shard_of(gpu)];
   const std::lock_guard lock(shard.mutex);
   const auto found = shard.gpus.find(gpu);
   if (found == shard.gpus.end()) return 0;
   const GpuColumns& columns = *found->second;
-  double samples = 0;
-  if (metrics.empty()) {
-    for (const HeadColumn& column : columns.columns) samples += column.estimate(start, end);
+  std::uint64_t samples = 0;
+  for (const HeadColumn& column : columns.columns) {
+    if (column.late != nullptr) samples += column.late->rest.size;
+    if (metrics.empty()) samples += column.count_sorted(start, end);
   }
   for (const std::uint32_t metric : metrics) {
     if (metric >= columns.slot.size() || columns.slot[metric] == 0) continue;
-    samples += columns.columns[columns.slot[metric] - 1u].estimate(start, end);
+    samples += columns.columns[columns.slot[metric] - 1u].count_sorted(start, end);
   }
   return samples;
 }

@@ -37,10 +37,10 @@ class Head {
   std::vector<HeadColumnView> view(const GpuUuid& gpu, std::int64_t cutoff,
                                    std::uint32_t metric = kAllMetrics) const;
 
-  // About how many samples a view of these metrics (numbers; none: all) has to look at for what is
-  // in [start, end].
-  double estimate(const GpuUuid& gpu, std::span<const std::uint32_t> metrics, std::int64_t start,
-                  std::int64_t end) const;
+  // How many samples a reader of these metrics (numbers; none: all) in [start, end] has to look at:
+  // theirs, and what of any metric of the GPU lies in no order, which a view puts in order first.
+  std::uint64_t samples_to_read(const GpuUuid& gpu, std::span<const std::uint32_t> metrics,
+                                std::int64_t start, std::int64_t end) const;
 
   // The newest sample of each of the metrics (numbers), where it is newer than what `newest` has or
   // as new. Retention is not looked at.

@@ -38,13 +38,24 @@ HeadSample HeadRun::newest(bool sorted) const {
   return found;
 }
 
-double HeadRun::estimate(std::int64_t low, std::int64_t high) const {
-  const std::int64_t from = std::max(low, earliest);
-  const std::int64_t to = std::min(high, last);
-  if (from > to) return 0;
-  const double share =
-      (static_cast<double>(to - from) + 1) / (static_cast<double>(last - earliest) + 1);
-  return size * share;
+std::size_t HeadRun::first_at(std::int64_t time) const {
+  // The last chunk that begins before it is the first that can hold it.
+  std::size_t index = 0;
+  for (std::size_t later = chunk_count; later - index > 1;) {
+    const std::size_t middle = index + (later - index) / 2;
+    (chunks.at(middle)->timestamp < time ? index : later) = middle;
+  }
+  const auto samples = chunks.samples(index, size);
+  const auto found = std::lower_bound(
+      samples.begin(), samples.end(), time,
+      [](const HeadSample& sample, std::int64_t at_time) { return sample.timestamp < at_time; });
+  return HeadChunks::begin(index) + static_cast<std::size_t>(found - samples.begin());
+}
+
+std::size_t HeadRun::count(std::int64_t low, std::int64_t high) const {
+  if (size == 0 || low > high || high < earliest || low > last) return 0;
+  if (low <= earliest && high >= last) return size;
+  return (high >= last ? size : first_at(high + 1)) - first_at(low);
 }
 
 void HeadRun::newest_times(std::size_t most, std::vector<std::int64_t>& out) const {
@@ -71,11 +82,11 @@ HeadSample HeadColumn::newest() const {
   return found;
 }
 
-double HeadColumn::estimate(std::int64_t start, std::int64_t end) const {
-  double samples = main.estimate(start, end);
+std::size_t HeadColumn::count_sorted(std::int64_t start, std::int64_t end) const {
+  std::size_t samples = main.count(start, end);
   if (late == nullptr) return samples;
-  for (const HeadRun& run : late->sorted) samples += run.estimate(start, end);
-  return samples + late->rest.size;  // all of it is put in order first
+  for (const HeadRun& run : late->sorted) samples += run.count(start, end);
+  return samples;
 }
 
 void HeadColumn::insert_late(Arena& arena, std::int64_t timestamp, double value,

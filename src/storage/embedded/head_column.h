@@ -79,13 +79,15 @@ struct HeadRun {
   // The sample with the latest timestamp, of two the one written later; `size` is not 0. O(1) when
   // the run is sorted, which `sorted` says.
   HeadSample newest(bool sorted) const;
-  // About how many samples lie in [low, high], as if they were spread evenly.
-  double estimate(std::int64_t low, std::int64_t high) const;
+  // How many samples of a sorted run lie in [low, high].
+  std::size_t count(std::int64_t low, std::int64_t high) const;
   // Appends the timestamps of the last samples, at most `most`, in the order of the run.
   void newest_times(std::size_t most, std::vector<std::int64_t>& out) const;
 
  private:
   void grow(Arena& arena);
+  // The number of the first sample of a sorted run at `time` or after it.
+  std::size_t first_at(std::int64_t time) const;
 };
 
 struct HeadColumn {
@@ -109,8 +111,8 @@ struct HeadColumn {
 
   // The sample with the latest timestamp, of two the one written later.
   HeadSample newest() const;
-  // About how many samples are looked at for those in [start, end].
-  double estimate(std::int64_t start, std::int64_t end) const;
+  // How many samples of the sorted runs lie in [start, end].
+  std::size_t count_sorted(std::int64_t start, std::int64_t end) const;
 
  private:
   void insert_late(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at);

@@ -342,12 +342,12 @@ bool is_read_from_memory(const ReadContext& context, const SampleQuery& query, s
     const std::uint32_t metric = context.metrics->find(name);
     if (metric != MetricTable::kUnknown) metrics.push_back(metric);
   }
-  if (!query.metrics.empty() && metrics.empty()) return true;
-  double samples = 0;
+  if (!query.metrics.empty() && metrics.empty()) metrics.push_back(MetricTable::kUnknown);
+  std::uint64_t samples = 0;
   for (const auto& head : {context.version.frozen, context.version.active}) {
-    if (head) samples += head->estimate(query.gpu, metrics, start, end);
+    if (head) samples += head->samples_to_read(query.gpu, metrics, start, end);
   }
-  return samples <= static_cast<double>(most);
+  return samples <= most;
 }
 
 std::unique_ptr<SampleCursor> make_sample_cursor(ReadContext context, const SampleQuery& query,

@@ -14,7 +14,8 @@ namespace gpu_telemetry::storage::embedded {
 namespace {
 
 // Of a series file (docs/formats/store.md).
-constexpr Timestamp kLatestTimestamp = from_unix_milliseconds(std::int64_t{1} << 60);
+// The last that can be written as RFC 3339.
+constexpr Timestamp kLatestTimestamp = from_unix_milliseconds(253'402'300'799'999);
 
 }  // namespace
 
@@ -135,8 +136,10 @@ Result<std::unique_ptr<SampleCursor>> Store::query(const SampleQuery& query) {
   return make_sample_cursor(read_context(), query, damage_report());
 }
 
-bool Store::answers_at_once(const SampleQuery& query) {
-  return is_read_from_memory(read_context(), query, kShortAnswer);
+std::unique_ptr<SampleCursor> Store::query_at_once(const SampleQuery& query) {
+  ReadContext context = read_context();
+  if (!is_read_from_memory(context, query, kShortAnswer)) return nullptr;
+  return make_sample_cursor(std::move(context), query, damage_report());
 }
 
 Result<std::vector<GpuBuckets>> Store::aggregate(const AggregateQuery& query) {

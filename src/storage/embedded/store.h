@@ -39,7 +39,7 @@ class Store final : public EmbeddedStore {
 
   Result<void> write(std::span<const BatchToWrite> batches) override;
   Result<std::unique_ptr<SampleCursor>> query(const SampleQuery& query) override;
-  bool answers_at_once(const SampleQuery& query) override;
+  std::unique_ptr<SampleCursor> query_at_once(const SampleQuery& query) override;
   Result<std::vector<GpuBuckets>> aggregate(const AggregateQuery& query) override;
   Result<std::vector<GroupSeries>> aggregate_groups(const GroupQuery& query) override;
   Result<LatestTable> latest_values(const LatestQuery& query) override;
