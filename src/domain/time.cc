@@ -1,5 +1,7 @@
 #include "domain/time.h"
 
+#include <algorithm>
+
 #include "domain/digits.h"
 
 namespace gpu_telemetry {
@@ -86,13 +88,13 @@ Result<Timestamp> parse_rfc3339(std::string_view text, Rounding rounding) {
 
 char* format_rfc3339_to(char* out, Timestamp time) {
   using namespace std::chrono;
+  time = std::clamp(time, kFirst, kLast);
   const auto day_start = floor<days>(time);
   const year_month_day date{day_start};
   const auto of_day = static_cast<unsigned>((time - day_start).count());
   const unsigned millis = of_day % 1000;
   const unsigned secs = of_day / 1000;
-  // Of what lies outside, a year with four digits all the same.
-  const auto year = static_cast<unsigned>(static_cast<int>(date.year())) % 10'000;
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
   out = put_pair(put_pair(out, year / 100), year % 100);
   *out++ = '-';
   out = put_pair(out, static_cast<unsigned>(date.month()));

@@ -35,11 +35,10 @@ enum class Rounding { kDown, kUp };
 Result<Timestamp> parse_rfc3339(std::string_view text, Rounding rounding = Rounding::kDown);
 
 // The shortest RFC 3339 form in UTC: `2025-07-18T20:42:34Z`, with three fraction digits only when
-// they are not zero.
+// they are not zero. Of years 0 to 9999; what lies outside is written as the nearest of them.
 std::string format_rfc3339(Timestamp time);
 
 // The same, written to `out`, which must have room for kRfc3339MaxSize characters. Returns the end.
-// Years 0 to 9999 only.
 inline constexpr std::size_t kRfc3339MaxSize = 24;
 char* format_rfc3339_to(char* out, Timestamp time);
 

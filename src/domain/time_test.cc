@@ -97,15 +97,15 @@ TEST(Time, IsWrittenWithAFractionOnlyWhereThereIsOne) {
   EXPECT_EQ(format_rfc3339(Timestamp{-1ms}), "1969-12-31T23:59:59.999Z");
 }
 
-TEST(Time, WhatNobodyCanReadBackIsWrittenAllTheSame) {
+TEST(Time, WhatCannotBeWrittenIsWrittenAsTheNearestThatCan) {
   using std::chrono::sys_days;
   using std::chrono::year;
-  for (const Timestamp time :
-       {Timestamp{sys_days{year{10'000} / 1 / 1}}, Timestamp{sys_days{year{-1} / 1 / 1}},
-        from_unix_milliseconds(1'764'525'600'000'000), Timestamp::max(), Timestamp::min()}) {
-    const std::string text = format_rfc3339(time);
-    EXPECT_GE(text.size(), std::string("2025-07-18T20:42:34Z").size());
-    EXPECT_EQ(text.find_first_not_of("0123456789-T:.Z"), std::string::npos) << text;
+  for (const Timestamp time : {Timestamp{sys_days{year{10'000} / 1 / 1}},
+                               from_unix_milliseconds(1'764'525'600'000'000), Timestamp::max()}) {
+    EXPECT_EQ(format_rfc3339(time), "9999-12-31T23:59:59.999Z");
+  }
+  for (const Timestamp time : {Timestamp{sys_days{year{-1} / 1 / 1}}, Timestamp::min()}) {
+    EXPECT_EQ(format_rfc3339(time), "0000-01-01T00:00:00Z");
   }
 }
 
