@@ -8,31 +8,33 @@ add_custom_target(server_tests)
 # `fuzz_targets` builds what scripts/fuzz.sh runs.
 add_custom_target(fuzz_targets)
 
-# Boost.Asio's headers, compiled once for all who say ASIO: seven seconds a target otherwise.
-add_library(asio_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/asio_pch.cc)
-target_link_libraries(asio_pch PRIVATE Boost::headers Threads::Threads gpu_telemetry_flags)
-target_precompile_headers(asio_pch PRIVATE ${CMAKE_SOURCE_DIR}/src/concurrency/asio_pch.h)
+# What rooms and fuzz targets are compiled with; only their coverage guides libFuzzer.
+add_library(gpu_telemetry_room_flags INTERFACE)
+target_link_libraries(gpu_telemetry_room_flags INTERFACE gpu_telemetry_flags)
+if(GPU_TELEMETRY_FUZZ)
+  target_compile_options(gpu_telemetry_room_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
-# The same for tests, with GoogleTest's. Tests are compiled without the optimisations that take longest:
-# nobody waits for them to run.
+# What tests include anyway, compiled once (for rooms: src/concurrency/CMakeLists.txt). Tests are compiled without the optimisations that take longest,
+# with sanitizers without any: nobody waits for them to run, but for what they test.
 add_library(test_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/test_pch.cc)
 add_library(gpu_telemetry_test_flags INTERFACE)
-target_compile_options(gpu_telemetry_test_flags INTERFACE $<$<CONFIG:Release>:-O1>)
+target_compile_options(gpu_telemetry_test_flags INTERFACE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Sanitize>:-O0>)
 target_link_libraries(gpu_telemetry_test_flags
-  INTERFACE Boost::headers Threads::Threads GTest::gmock gpu_telemetry_flags)
+  INTERFACE asio GTest::gmock gpu_telemetry_flags)
 target_link_libraries(test_pch PRIVATE gpu_telemetry_test_flags)
 target_precompile_headers(test_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/test_pch.h)
 
 # gpu_telemetry_room(NAME SOURCES a.cc ... [PUBLIC dep ...] [PRIVATE dep ...] [ASIO])
-# ASIO compiles the room with the precompiled Boost.Asio headers.
+# ASIO compiles the room with the precompiled headers of Boost.Asio.
 function(gpu_telemetry_room name)
   cmake_parse_arguments(ROOM "ASIO" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   if(ROOM_SOURCES)
     add_library(${name} STATIC ${ROOM_SOURCES})
-    target_link_libraries(${name} PUBLIC ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE} gpu_telemetry_flags)
+    target_link_libraries(${name} PUBLIC ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE} gpu_telemetry_room_flags)
     add_dependencies(rooms ${name})
     if(ROOM_ASIO)
-      target_precompile_headers(${name} REUSE_FROM asio_pch)
+      target_precompile_headers(${name} REUSE_FROM asio)
     endif()
   else()
     add_library(${name} INTERFACE)
@@ -95,7 +97,7 @@ function(gpu_telemetry_fuzz name)
     return()
   endif()
   add_executable(${name} ${name}.cc)
-  target_link_libraries(${name} PRIVATE ${FUZZ_LIBRARIES} gpu_telemetry_flags)
+  target_link_libraries(${name} PRIVATE ${FUZZ_LIBRARIES} gpu_telemetry_room_flags)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   add_dependencies(fuzz_targets ${name})
 endfunction()

@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "concurrency/exception_text.h"
 #include "observability/log.h"
 
 namespace gpu_telemetry::concurrency {
@@ -17,14 +18,8 @@ template <class Executor>
 void spawn(const Executor& executor, boost::asio::awaitable<void> work) {
   auto ended = [](const std::exception_ptr& thrown) {
     if (!thrown) return;
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::exception& defect) {
-      observability::log_error("a task ended with an exception, so does the process",
-                               {{"reason", defect.what()}});
-    } catch (...) {
-      observability::log_error("a task ended with an exception, so does the process");
-    }
+    observability::log_error("a task ended with an exception, so does the process",
+                             {{"reason", exception_text(thrown)}});
     std::terminate();
   };
   boost::asio::co_spawn(executor, std::move(work), std::move(ended));

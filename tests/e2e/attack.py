@@ -9,12 +9,11 @@ import resource
 import socket
 import subprocess
 import tempfile
-import time
 import unittest
 import urllib.parse
 from pathlib import Path
 
-from pipeline import Pipeline, PROGRAM
+from pipeline import Pipeline, PROGRAM, wait_for
 
 LIVE = {"SOURCE": "simulator", "SIMULATOR_GPUS": 16, "SIMULATOR_INTERVAL": "200ms"}
 QUEUE = "/api/v1/queue/"
@@ -45,14 +44,6 @@ class Hostile(unittest.TestCase):
         stored = service.metric("gpu_telemetry_samples_stored_total")
         wait_for("more samples",
                  lambda: service.metric("gpu_telemetry_samples_stored_total") > stored)
-
-
-def wait_for(what, condition, timeout=20):
-    deadline = time.monotonic() + timeout
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"it did not come to this: {what}"
-        time.sleep(0.01)
-    return answer
 
 
 def port_of(service):

@@ -7,8 +7,8 @@ import unittest
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from attack import Hostile, QUEUE, ask, wait_for
-from pipeline import difference, file_values, simulate
+from attack import Hostile, QUEUE, ask
+from pipeline import difference, file_values, simulate, wait_for
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 HOUR = 3600

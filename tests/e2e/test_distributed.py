@@ -7,13 +7,12 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from pipeline import ROOT, Pipeline, difference, file_values, simulate
+from pipeline import ROOT, Pipeline, difference, file_values, simulate, wait_for
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from distributed import Distributed  # noqa: E402
@@ -51,14 +50,6 @@ def get(url, **how):
     status, text = ask(url, **how)
     assert status == 200, (url, status, text)
     return json.loads(text)
-
-
-def wait_for(what, condition, timeout=60):
-    deadline = time.monotonic() + timeout
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"it did not come to this: {what}"
-        time.sleep(0.05)
-    return answer
 
 
 class Case(unittest.TestCase):

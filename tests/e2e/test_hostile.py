@@ -20,8 +20,8 @@ import urllib.parse
 from pathlib import Path
 
 from attack import (HARD_LIMIT, Hostile, QUEUE, ask, connect, cpu_seconds, document, exchange,
-                    make_certificate, memory, port_of, receive_all, statuses, wait_for)
-from pipeline import ROOT
+                    make_certificate, memory, port_of, receive_all, statuses)
+from pipeline import ROOT, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

@@ -11,8 +11,8 @@ import threading
 import unittest
 from pathlib import Path
 
-from attack import (HARD_LIMIT, Hostile, QUEUE, ask, connect, make_certificate, statuses, wait_for)
-from pipeline import simulate
+from attack import (HARD_LIMIT, Hostile, QUEUE, ask, connect, make_certificate, statuses)
+from pipeline import simulate, wait_for
 
 MIB = 1 << 20
 LIMIT = 256 * MIB

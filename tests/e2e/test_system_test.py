@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -18,7 +19,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from pipeline import INHERITED, ROOT, Pipeline, free_port
+from pipeline import INHERITED, ROOT, Pipeline
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from member import free_port  # noqa: E402
 
 SCRIPT = ROOT / "system-test.sh"
 CHECKS = ["API Gateway Health Check", "Data Ingestion", "List GPUs endpoint",

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -50,6 +53,31 @@ class OneAnswer final : public RedisConnection::Handler {
 
  private:
   redis_detail::Resume<CoroutineHandler, RedisConnection::Answer> resume_;
+};
+
+// Resumes a coroutine with what comes first. Thread-safe.
+template <class CoroutineHandler>
+class FirstAnswer {
+ public:
+  explicit FirstAnswer(CoroutineHandler handler) : resume_(std::move(handler)) {}
+  void take(RedisConnection::Answer answer) {
+    if (!taken_.exchange(true)) resume_(std::move(answer));
+  }
+
+ private:
+  std::atomic<bool> taken_{false};
+  redis_detail::Resume<CoroutineHandler, RedisConnection::Answer> resume_;
+};
+
+template <class CoroutineHandler>
+class AnswerInTime final : public RedisConnection::Handler {
+ public:
+  explicit AnswerInTime(std::shared_ptr<FirstAnswer<CoroutineHandler>> first)
+      : first_(std::move(first)) {}
+  void complete(RedisConnection::Answer answer) override { first_->take(std::move(answer)); }
+
+ private:
+  std::shared_ptr<FirstAnswer<CoroutineHandler>> first_;
 };
 
 template <class CoroutineHandler>
@@ -150,6 +178,27 @@ asio::awaitable<RedisConnection::Answer> RedisConnection::call(std::string comma
   auto start = [this, &command](auto handler) {
     using One = OneAnswer<decltype(handler)>;
     send(std::move(command), std::make_unique<One>(std::move(handler)));
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Answer)>(
+      std::move(start), asio::use_awaitable);
+}
+
+asio::awaitable<RedisConnection::Answer> RedisConnection::call_until_cancelled(
+    std::string command) {
+  auto start = [this, &command](auto handler) {
+    using First = FirstAnswer<decltype(handler)>;
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    const auto first = std::make_shared<First>(std::move(handler));
+    // The slot first: once the command is sent, another thread may resume the coroutine. It belongs
+    // to the coroutine, so that it must not keep it.
+    if (slot.is_connected()) {
+      slot.assign([weak = std::weak_ptr<First>(first)](asio::cancellation_type) {
+        if (const auto waiting = weak.lock()) {
+          waiting->take(cancelled("the request was given up before Redis had answered"));
+        }
+      });
+    }
+    send(std::move(command), std::make_unique<AnswerInTime<decltype(handler)>>(first));
   };
   co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Answer)>(
       std::move(start), asio::use_awaitable);

@@ -65,6 +65,8 @@ class RedisConnection : public std::enable_shared_from_this<RedisConnection> {
   // The answer, which may be an error of Redis (RedisReply::is_error). Errors: kUnavailable. Not
   // cancellable: it ends by itself, at the latest after `patience` and `reply_timeout`.
   boost::asio::awaitable<Answer> call(std::string command);
+  // The same, but kCancelled as soon as the coroutine is cancelled: what was asked for may be done.
+  boost::asio::awaitable<Answer> call_until_cancelled(std::string command);
   // The same of several, sent in one piece and answered in order.
   boost::asio::awaitable<std::vector<Answer>> call_all(std::vector<std::string> commands);
 

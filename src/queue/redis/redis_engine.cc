@@ -181,6 +181,12 @@ Async<Result<RedisReply>> RedisEngine::call(RedisCommand command) {
   co_return without_error(std::move(answer));
 }
 
+Async<Result<RedisReply>> RedisEngine::call_until_cancelled(RedisCommand command) {
+  if (shut_down_) co_return shut_down_error();
+  auto answer = co_await commands_->call_until_cancelled(command.take());
+  co_return without_error(std::move(answer));
+}
+
 // All of them; the first error when one has failed.
 Async<Result<std::vector<RedisReply>>> RedisEngine::call_all(std::vector<RedisCommand> commands) {
   if (shut_down_) co_return shut_down_error();
@@ -243,7 +249,7 @@ Async<Result<std::vector<PublishResult>>> RedisEngine::publish(
     std::optional<ShardProgress> progress) {
   const ShardProgress* steps = progress ? &*progress : nullptr;
   if (auto ok = check_publish(options_.queue, topic, messages, steps); !ok) co_return ok.error();
-  auto reply = co_await call(publish_command(topic, messages, steps));
+  auto reply = co_await call_until_cancelled(publish_command(topic, messages, steps));
   if (!reply && progress) co_return naming(reply.error(), progress->source);
   if (!reply) co_return reply.error();
   co_return read_published(std::move(*reply), messages.size());
@@ -264,7 +270,7 @@ Async<Result<ShardAssignment>> RedisEngine::shards(ShardRequest request) {
       .add(std::uint64_t{kMaxMembersPerBoard})
       .add(std::int64_t{options_.queue.idle_group_lifetime.count()});
   for (const std::uint32_t shard : request.give_back) command.add(std::uint64_t{shard});
-  auto reply = co_await call(std::move(command));
+  auto reply = co_await call_until_cancelled(std::move(command));
   if (!reply) co_return reply.error();
   co_return read_assignment(*reply);
 }

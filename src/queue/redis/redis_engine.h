@@ -57,6 +57,8 @@ class RedisEngine : public std::enable_shared_from_this<RedisEngine> {
                                const ShardProgress* progress) const;
   RedisCommand fetch_command(const FetchRequest& request) const;
   Async<Result<RedisReply>> call(RedisCommand command);
+  // For what a caller may leave without an answer.
+  Async<Result<RedisReply>> call_until_cancelled(RedisCommand command);
   Async<Result<std::vector<RedisReply>>> call_all(std::vector<RedisCommand> commands);
   template <class Arguments>
   Async<Result<std::vector<Settled>>> settle(RedisScript script, const SettleRequest& request,

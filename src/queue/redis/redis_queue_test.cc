@@ -21,6 +21,7 @@
 #include <set>
 #include <thread>
 
+#include "concurrency/cancellable_task.h"
 #include "domain/clock.h"
 #include "queue/redis/redis_test_server.h"
 #include "tls/test_certificates.h"
@@ -406,6 +407,48 @@ TEST(RedisQueueTest, EndsWhenItIsDestroyedWhileRedisGreetsIt) {
   server.greet_the_listener();
   EXPECT_EQ(ended.wait_for(10s), std::future_status::ready) << "it listens with nobody to hear";
   server.close_listener();
+}
+
+template <class T>
+Async<T> telling_that_it_begins(std::promise<void>& begun, Async<T> work) {
+  begun.set_value();
+  co_return co_await std::move(work);
+}
+
+// What becomes of `work` when it is cancelled while it waits for an answer.
+template <class T>
+std::optional<ErrorCode> error_when_cancelled(Runner& runner, Async<Result<T>> work) {
+  using Task = concurrency::CancellableTask<boost::asio::io_context::executor_type>;
+  const auto task = std::make_shared<Task>(runner.io().get_executor());
+  std::promise<void> begun;
+  std::promise<std::optional<ErrorCode>> ended;
+  task->start(telling_that_it_begins(begun, std::move(work)),
+              [&ended](const std::exception_ptr&, const Result<T>& result) {
+                ended.set_value(result ? std::nullopt : std::optional(result.error().code));
+              });
+  begun.get_future().get();
+  task->cancel();
+  return ended.get_future().get();
+}
+
+TEST(RedisQueueTest, WhatAStreamerWaitsForEndsWhenItIsCancelled) {
+  RedisTestServer server;
+  Runner runner;
+  const auto queue = open(runner, server.address());
+  ASSERT_TRUE(runner.run(queue->publish("telemetry", messages({"a"}, false))));
+  server.freeze(true);
+  EXPECT_EQ(error_when_cancelled(runner, queue->publish("telemetry", messages({"b"}, true))),
+            ErrorCode::kCancelled);
+  ShardRequest share;
+  share.topic = "telemetry";
+  share.source = "fleet.csv";
+  share.member = "one";
+  EXPECT_EQ(error_when_cancelled(runner, queue->shards(share)), ErrorCode::kCancelled);
+  server.freeze(false);
+  // Late answers are not taken for those of others.
+  const auto again = runner.run(queue->publish("telemetry", messages({"b"}, true)));
+  ASSERT_TRUE(again) << again.error();
+  EXPECT_THAT(*again, SizeIs(1));
 }
 
 TEST(RedisQueueTest, PublishIsRefusedAndEverythingElseGoesOnWhenRedisHasNoMemory) {

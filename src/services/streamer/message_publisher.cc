@@ -10,6 +10,8 @@
 #include <random>
 #include <utility>
 
+#include "concurrency/exception_text.h"
+
 namespace gpu_telemetry::services {
 namespace asio = boost::asio;
 using observability::LogLevel;
@@ -36,12 +38,9 @@ Error error_of(const std::exception_ptr& thrown) {
     if (error.code() == asio::error::operation_aborted) {
       return cancelled("publishing was given up before the queue had answered");
     }
-    return internal("publishing failed: " + std::string(error.what()));
-  } catch (const std::exception& defect) {
-    return internal("publishing failed: " + std::string(defect.what()));
-  } catch (...) {
-    return internal("publishing failed with an exception");
+  } catch (...) {  // told below
   }
+  return internal("publishing failed: " + concurrency::exception_text(thrown));
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <exception>
 #include <utility>
 
+#include "concurrency/exception_text.h"
+
 namespace gpu_telemetry::services {
 namespace asio = boost::asio;
 using observability::LogLevel;
@@ -22,16 +24,6 @@ constexpr milliseconds kLongestRetry{1'000};
 milliseconds renewal_of(const ShardMembershipOptions& options) {
   if (options.renewal > milliseconds{0}) return options.renewal;
   return std::clamp(options.lease / 3, milliseconds{1}, kLongestRenewal);
-}
-
-std::string what(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& defect) {
-    return defect.what();
-  } catch (...) {
-    return "an exception";
-  }
 }
 
 }  // namespace
@@ -55,7 +47,8 @@ void ShardMembership::start(std::function<void()> on_change) {
   calls_->start(run(), [self = shared_from_this()](const std::exception_ptr& thrown) {
     const std::lock_guard lock(self->mutex_);
     if (thrown && !self->stopping_) {
-      self->failure_ = internal("the leases of shards cannot be renewed: " + what(thrown));
+      self->failure_ = internal("the leases of shards cannot be renewed: " +
+                                concurrency::exception_text(thrown));
     }
     self->running_ = false;
     self->changed_.notify_all();

@@ -87,6 +87,10 @@ Result<void> Catalogue::prepare_tables(bool& created) {
   const auto checked = database_->check_structure();
   if (!checked) return checked;
   created = *version == 0;
+  const std::string& missing = database_->mended().missing;
+  if (*version == kVersion && !missing.empty()) {
+    mended_.push_back(missing + " is missing; made anew from the other of the two files");
+  }
   // Programs that know nothing of the copy must not write past it.
   if (*version == 2 && database_->mended().is_twice) {
     const auto stamped =

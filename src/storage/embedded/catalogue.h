@@ -35,8 +35,8 @@ class Catalogue {
   static Result<std::unique_ptr<Catalogue>> open(io::FileSystem& files, const std::string& path,
                                                  bool& created);
 
-  // What was damaged and is whole again, by its copy.
-  const std::vector<std::string>& mended() const { return database_->mended().damage; }
+  // What was damaged or lost and is whole again, by its copy.
+  const std::vector<std::string>& mended() const { return mended_; }
 
   Result<std::vector<FileEntry>> files();
   Result<std::uint64_t> journal_floor();
@@ -53,11 +53,13 @@ class Catalogue {
   Access access() { return {std::unique_lock(mutex_), *database_}; }
 
  private:
-  explicit Catalogue(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  explicit Catalogue(std::unique_ptr<Database> database)
+      : database_(std::move(database)), mended_(database_->mended().damage) {}
   Result<void> prepare_tables(bool& created);
 
   std::mutex mutex_;
   const std::unique_ptr<Database> database_;
+  std::vector<std::string> mended_;
 };
 
 }  // namespace gpu_telemetry::storage::embedded

@@ -127,8 +127,13 @@ TEST_F(CatalogueCopyTest, EitherFileMayBeLost) {
   fill();
   const std::uint64_t size = size_of(kPath);
   for (const std::string& path : {kPath, kCopy}) {
+    SCOPED_TRACE(path);
     ASSERT_TRUE(simulated_.disk().remove(path));
+    const auto checked = check_store(simulated_.options());
+    ASSERT_TRUE(checked) << checked.error();
+    EXPECT_THAT(checked->damage, Contains(HasSubstr(path + " is missing")));
     simulated_.open();
+    EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr(path + " is missing")));
     expect_everything();
     EXPECT_EQ(size_of(path), size);
     simulated_.close();

@@ -97,6 +97,8 @@ Result<std::unique_ptr<DatabaseFile>> DatabaseFile::open(io::FileSystem& files,
   }
   // An empty one was being made when the process ended.
   const bool has_copy = *written == 0 || opened->has_sums_;
+  if (opened->has_sums_ && is_new) opened->missing_ = path;
+  if (opened->has_sums_ && !copy) opened->missing_ = copy_of(path);
   if (!copy && has_copy) {
     copy = files.open(copy_of(path), io::OpenMode::kCreate);
     opened->is_new_ = true;
@@ -194,6 +196,7 @@ Result<std::uint64_t> DatabaseFile::size() const {
 
 Result<DatabaseFile::Mended> DatabaseFile::mend() {
   Mended mended;
+  mended.missing = missing_;
   if (!copy_ || !has_sums_) return mended;
   const auto bytes = size();
   if (!bytes) return bytes.error();

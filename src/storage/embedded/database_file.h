@@ -49,6 +49,8 @@ class DatabaseFile final : public io::File {
   struct Mended {
     // One line for each file of which pages were damaged or lost.
     std::vector<std::string> damage;
+    // The file that was not there when the other was; empty: none.
+    std::string missing;
     // Pages that are damaged in both.
     std::uint64_t lost_pages = 0;
     // Both files hold the same from here on. False where there is no copy, and when the disk is too
@@ -73,6 +75,7 @@ class DatabaseFile final : public io::File {
   std::unique_ptr<io::File> copy_;  // null: has none
   bool is_new_ = false;
   bool has_sums_ = false;
+  std::string missing_;              // as Mended's
   std::set<std::uint64_t> to_copy_;  // pages that were written since the last sync
 };
 

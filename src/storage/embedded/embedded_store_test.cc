@@ -45,16 +45,11 @@ class EmbeddedStoreTest : public testing::Test {
 
 TEST_F(EmbeddedStoreTest, ASecondOpenerIsTurnedAwayAndToldWhy) {
   simulated_.open();
-  EmbeddedStoreOptions options;
-  options.path = "/store";
-  options.codec = &plain_codec();
-  options.files = &simulated_.disk();
-  options.background = false;
-  const auto second = EmbeddedStore::open(options);
+  const auto second = EmbeddedStore::open(simulated_.options());
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::kConflict);
   EXPECT_THAT(second.error().message, HasSubstr("another process"));
-  const auto checked = check_store(options);
+  const auto checked = check_store(simulated_.options());
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code, ErrorCode::kConflict);
 }
@@ -611,9 +606,6 @@ TEST_F(EmbeddedStoreTest, CheckingNamesAllDamageAndMendsNothing) {
   write(kStart + 1, 2);
   simulated_.close();
   EmbeddedStoreOptions options = simulated_.options();
-  options.path = "/store";
-  options.codec = &plain_codec();
-  options.files = &simulated_.disk();
   const std::uint64_t operations = simulated_.disk().operations();
   auto report = check_store(options);
   ASSERT_TRUE(report) << report.error();

@@ -39,12 +39,7 @@ HeadSample HeadRun::newest(bool sorted) const {
 }
 
 std::size_t HeadRun::first_at(std::int64_t time) const {
-  // The last chunk that begins before it is the first that can hold it.
-  std::size_t index = 0;
-  for (std::size_t later = chunk_count; later - index > 1;) {
-    const std::size_t middle = index + (later - index) / 2;
-    (chunks.at(middle)->timestamp < time ? index : later) = middle;
-  }
+  const std::size_t index = chunks.first_with(time, chunk_count);
   const auto samples = chunks.samples(index, size);
   const auto found = std::lower_bound(
       samples.begin(), samples.end(), time,
@@ -164,16 +159,11 @@ void HeadColumnView::visit_run(const Run& run, std::int64_t start, std::int64_t 
                                const Visit& visit) {
   start = std::max(start, run.shown_from);
   if (start > end) return;
-  // The last chunk that begins at or before `start` is the first that can hold it.
-  std::size_t index = 0;
-  for (std::size_t later = run.chunk_count; later - index > 1;) {
-    const std::size_t middle = index + (later - index) / 2;
-    (run.chunks.at(middle)->timestamp <= start ? index : later) = middle;
-  }
   const auto is_earlier = [](const HeadSample& sample, std::int64_t time) {
     return sample.timestamp < time;
   };
-  for (; index < run.chunk_count; ++index) {
+  for (std::size_t index = run.chunks.first_with(start, run.chunk_count); index < run.chunk_count;
+       ++index) {
     const auto samples = run.chunks.samples(index, run.size);
     auto first = samples.begin();
     auto last = samples.end();

@@ -52,6 +52,15 @@ struct HeadChunks {
   std::span<const HeadSample> samples(std::size_t chunk, std::size_t size) const {
     return {at(chunk), std::min(capacity(chunk), size - begin(chunk))};
   }
+  // The first chunk, of `count` of a sorted run, that can hold a sample at `time` or after it.
+  std::size_t first_with(std::int64_t time, std::size_t count) const {
+    std::size_t found = 0;
+    for (std::size_t later = count; later - found > 1;) {
+      const std::size_t middle = found + (later - found) / 2;
+      (at(middle)->timestamp <= time ? found : later) = middle;
+    }
+    return found;
+  }
 };
 
 struct HeadRun {

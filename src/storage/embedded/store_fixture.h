@@ -46,7 +46,14 @@ class SimulatedStore {
  public:
   static constexpr std::int64_t kStart = 1'760'000'000'000;  // 2025-10-09
 
-  SimulatedStore() { options_.head_size = 256_KiB; }
+  SimulatedStore() {
+    options_.path = "/store";
+    options_.head_size = 256_KiB;
+    options_.codec = &plain_codec();
+    options_.background = false;
+    options_.files = &disk_;
+    options_.clock = &clock_;
+  }
 
   EmbeddedStoreOptions& options() { return options_; }
   io::SimulatedFileSystem& disk() { return disk_; }
@@ -58,13 +65,7 @@ class SimulatedStore {
   Result<void> try_open() {
     store_.reset();
     report_ = {};
-    EmbeddedStoreOptions options = options_;
-    options.path = "/store";
-    options.codec = &plain_codec();
-    options.background = false;
-    options.files = &disk_;
-    options.clock = &clock_;
-    auto opened = EmbeddedStore::open(options, &report_);
+    auto opened = EmbeddedStore::open(options_, &report_);
     if (!opened) return opened.error();
     store_ = std::move(*opened);
     return {};

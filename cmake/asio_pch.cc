@@ -1,1 +1,0 @@
-// Compiled only so that a target owns the precompiled header of src/concurrency/asio_pch.h.
