@@ -1,5 +1,6 @@
-// What every MessageQueue does, whatever is behind it, as tests (queue_contract.cc). A test
-// executable links queue_contract and instantiates the suite with its engines:
+// What every MessageQueue does, whatever is behind it, as tests (publish_, fetch_ and
+// settle_contract.cc). A test executable links queue_contract and instantiates the suite with its
+// engines:
 //
 //     INSTANTIATE_TEST_SUITE_P(Memory, QueueContract, ::testing::Values(&make_memory_under_test));
 //

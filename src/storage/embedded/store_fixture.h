@@ -124,4 +124,31 @@ inline std::vector<Row> rows_of(TelemetryRepository& repository, const GpuUuid& 
   return rows_of(repository, query, error);
 }
 
+// A simulated store, and the GPU that the tests write of.
+class EmbeddedStoreTest : public testing::Test {
+ protected:
+  void write(std::int64_t time, double value, const char* metric = "a") {
+    const auto written = simulated_.write(
+        BatchBuilder().scrape(gpu_, from_unix_milliseconds(time), {{metric, value}}).batch());
+    ASSERT_TRUE(written) << written.error();
+  }
+  void seal() {
+    const auto sealed = simulated_.store().seal();
+    ASSERT_TRUE(sealed) << sealed.error();
+  }
+  void maintain() {
+    const auto maintained = simulated_.store().maintain();
+    ASSERT_TRUE(maintained) << maintained.error();
+  }
+  std::vector<std::string> files(const std::string& folder = "/store/files") {
+    const auto names = simulated_.disk().list(folder);
+    return names ? *names : std::vector<std::string>();
+  }
+  std::vector<Row> rows() { return rows_of(simulated_.store(), gpu_); }
+
+  static constexpr std::int64_t kStart = SimulatedStore::kStart;
+  SimulatedStore simulated_;
+  const GpuUuid gpu_ = numbered_gpu(1);
+};
+
 }  // namespace gpu_telemetry::storage::embedded
