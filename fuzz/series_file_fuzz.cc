@@ -1,7 +1,8 @@
 // Opens arbitrary bytes as a series file and reads whatever it says it holds. The checksums of
-// header, index and footer are put right first, so that the fuzzer gets behind them. Inputs too
-// short for a file are decoded as one column, and as timestamps, without any checksum.
+// header, index and last footer are put right first, so that the fuzzer gets behind them. Inputs
+// too short for a file are decoded as one column, and as timestamps, without any checksum.
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "io/crc32c.h"
 #include "io/file_system.h"
+#include "storage/embedded/block_parity.h"
 #include "storage/embedded/column_codec.h"
 #include "storage/embedded/series_file.h"
 #include "storage/embedded/timestamp_codec.h"
@@ -61,12 +63,28 @@ void mend(std::string& bytes) {
   put_checksum(bytes, 0, 12, 12);
   const std::size_t footer = bytes.size() - kFooter;
   std::uint64_t index = 0;
+  std::uint64_t size = 0;
   std::memcpy(&index, bytes.data() + footer, sizeof index);
-  if (index <= footer) put_checksum(bytes, index, footer, footer + 64);
+  std::memcpy(&size, bytes.data() + footer + 8, sizeof size);
+  if (index <= footer && size <= footer - index) {
+    put_checksum(bytes, index, index + size, footer + 64);
+  }
   put_checksum(bytes, footer, footer + 76, footer + 76);
 }
 
 constexpr std::size_t kSmallestFile = 16 + 88;
+
+// The input as bytes and the parity of others.
+void restore_part(std::string bytes) {
+  using namespace gpu_telemetry::storage::embedded;
+  const std::size_t size = static_cast<std::uint8_t>(bytes[0]) * std::size_t{4};
+  if (bytes.size() < size + parity_size(size)) return;
+  bytes.resize(size + parity_size(size));
+  put_checksum(bytes, size, bytes.size() - 4, bytes.size() - 4);
+  const std::string_view view(bytes);
+  const auto restored = restore(view.substr(0, size), view.substr(size));
+  if (restored && restored->size() != size) std::abort();
+}
 
 void decode_parts(std::string_view bytes) {
   using namespace gpu_telemetry::storage::embedded;
@@ -102,6 +120,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode_parts(bytes);
     return 0;
   }
+  restore_part(bytes);
   mend(bytes);
   OneFile files(bytes);
   const auto opened = SeriesFileReader::open(files, "/fuzz");

@@ -150,9 +150,7 @@ class Store(Damage):
             for each in json.loads(answer.body)["telemetry"]:
                 found[uuid, metric, each["timestamp"]] = each["value"]
         self.assertEqual({key: self.values.get(key) for key in found}, found)
-        if "it is set aside" in pipeline.log():
-            self.assertEqual(refused, [])
-            return
+        self.assertNotIn("it is set aside", pipeline.log())
         times = {}
         for uuid, metric, timestamp in self.values:
             times.setdefault((uuid, metric), []).append(datetime.fromisoformat(timestamp))

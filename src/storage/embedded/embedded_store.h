@@ -55,7 +55,7 @@ struct OpenReport {
   std::uint64_t files = 0;
   std::uint64_t journal_batches = 0;  // replayed into the head
   std::uint64_t torn_tail_bytes = 0;
-  std::vector<std::string> damage;  // one sentence each; what is damaged is set aside, not used
+  std::vector<std::string> damage;  // one sentence each; what is damaged is not used
 };
 
 struct StoreStatistics {

@@ -22,7 +22,7 @@ TEST_F(EmbeddedStoreTest, ADamagedFileIsSetAsideAndNamedAndTheRestIsRead) {
   write(kStart + 10, 2);
   seal();
   simulated_.close();
-  simulated_.disk().damage("/store/files/" + first, 1, 0xff);  // in the magic
+  damage_footers(first);
   simulated_.open();
   EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr(first)));
   EXPECT_EQ(rows(), (std::vector<Row>{{kStart + 10, "a", 2}}));

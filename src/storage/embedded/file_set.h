@@ -19,7 +19,7 @@ struct FileEntry {
   std::int64_t partition = 0;  // Unix ms: where its slice of time begins
   std::uint64_t sequence = 0;  // of two files with one key, the greater has the value that counts
   std::uint32_t level = 0;     // 0: sealed from the head; else merged
-  std::uint32_t version = 1;   // of the file's format
+  std::uint32_t version = kSeriesFileVersion;
 
   // "<partition>-<sequence>-<level>.gts", numbers in hexadecimal of fixed width.
   std::string name() const;

@@ -169,6 +169,9 @@ Result<void> Store::open_files(bool rebuild, OpenReport& report) {
     // as well, which changes nothing; or the catalogue has lost what it knew of it.
     auto file = folder_.open(entry);
     if (file) {
+      const SeriesFileReader& reader = (*file)->reader();
+      for (const std::string& damage : reader.damage()) report.damage.push_back(damage);
+      entry.version = reader.summary().version;
       files.push_back(std::move(*file));
       if (!known) change.added.push_back(entry);
       continue;

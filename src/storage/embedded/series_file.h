@@ -1,7 +1,8 @@
 // Immutable files of samples, sorted by (GPU, metric). docs/formats/store.md has the bytes.
 //
 // A file is complete in itself: it names its GPUs and metrics, says which times it covers, and
-// holds a checksum of every part. A GPU stores each distinct timestamp vector once, and its columns
+// holds a checksum of every part. What is needed to find the data can be restored when a part of it
+// is damaged. A GPU stores each distinct timestamp vector once, and its columns
 // name theirs. Values are decimal-scaled integers where that is exact and raw doubles where it is
 // not, bit for bit, in groups of 128 with minimum, maximum and sum, so that a scan may skip or
 // answer a group without decoding it.
@@ -23,6 +24,9 @@
 
 namespace gpu_telemetry::storage::embedded {
 
+// Of what is written. 1, which has no parity and its footer once, is read too.
+inline constexpr std::uint32_t kSeriesFileVersion = 2;
+
 // Samples of one series (one metric of one GPU), as parallel arrays.
 struct SeriesColumn {
   std::uint32_t metric = 0;                  // index into the file's metric names
@@ -31,6 +35,7 @@ struct SeriesColumn {
 };
 
 struct SeriesFileSummary {
+  std::uint32_t version = 0;  // of the format
   std::uint64_t file_bytes = 0;
   std::uint64_t samples = 0;
   std::uint64_t series = 0;
@@ -82,6 +87,8 @@ class SeriesFileReader {
 
   virtual const std::string& path() const = 0;
   virtual const SeriesFileSummary& summary() const = 0;
+  // What was found damaged when it was opened, and costs nothing: one sentence each.
+  virtual std::span<const std::string> damage() const = 0;
   virtual Timestamp stored_at() const = 0;
   virtual std::span<const std::string> metric_names() const = 0;  // ascending
   // GPUs in ascending order.

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "io/crc32c.h"
+#include "storage/embedded/block_parity.h"
 
 namespace gpu_telemetry::storage::embedded {
 namespace {
@@ -17,20 +19,12 @@ constexpr std::uint64_t kIntegerTag = 1;   // two bits; the rest is the zigzag o
 constexpr std::uint64_t kExtendedTag = 3;  // two bits; the rest is an exponent or kRawDouble
 constexpr std::uint64_t kRawDouble = 15;
 
-}  // namespace
-
-std::string encode_header() {
-  std::string header(kSeriesFileMagic);
-  io::append_fixed(header, kSeriesFileVersion);
-  io::append_fixed(header, io::crc32c(header));
-  return header;
+Error unread(std::uint32_t version) {
+  return invalid(fmt::format("version {} of the series file; this program reads versions 1 to {}",
+                             version, kSeriesFileVersion));
 }
 
 Result<void> check_header(std::string_view bytes) {
-  if (bytes.size() < kHeaderSize + kFooterSize) {
-    return corrupt(fmt::format("header: the file has {} bytes, and a series file at least {}",
-                               bytes.size(), kHeaderSize + kFooterSize));
-  }
   if (!bytes.starts_with(kSeriesFileMagic)) {
     return corrupt("header: not a series file (it begins with other bytes)");
   }
@@ -39,32 +33,20 @@ Result<void> check_header(std::string_view bytes) {
     return corrupt("header: its checksum differs");
   }
   const auto version = io::load_fixed<std::uint32_t>(bytes.data() + kSeriesFileMagic.size());
-  if (version != kSeriesFileVersion) {
-    return invalid(fmt::format("version {} of the series file; this program reads version {}",
-                               version, kSeriesFileVersion));
-  }
+  if (version == 0 || version > kSeriesFileVersion) return unread(version);
   return {};
 }
 
-std::string encode_footer(const Footer& footer) {
-  std::string out;
-  io::append_fixed(out, footer.index_offset);
-  io::append_fixed(out, footer.index_size);
-  io::append_fixed(out, footer.samples);
-  io::append_fixed(out, footer.series);
-  io::append_fixed(out, footer.gpus);
-  io::append_fixed(out, footer.first);
-  io::append_fixed(out, footer.last);
-  io::append_fixed(out, footer.stored_at);
-  io::append_fixed(out, footer.index_checksum);
-  io::append_fixed(out, std::uint64_t{0});
-  io::append_fixed(out, io::crc32c(out));
-  out += kSeriesFileMagic;
-  return out;
+// How much follows the index.
+std::uint64_t size_after_index(const Footer& footer) {
+  if (footer.version == 1) return kFooterSize;
+  return parity_size(footer.index_size) + 2 * kFooterSize;
 }
 
-Result<Footer> parse_footer(std::string_view file) {
-  const std::string_view bytes = file.substr(file.size() - kFooterSize);
+// The last footer, or the one before it.
+Result<Footer> parse_footer(std::string_view file, std::size_t before) {
+  if (file.size() < kHeaderSize + (before + 1) * kFooterSize) return corrupt("footer: missing");
+  const std::string_view bytes = file.substr(file.size() - (before + 1) * kFooterSize, kFooterSize);
   if (!bytes.ends_with(kSeriesFileMagic)) {
     return corrupt("footer: missing; the file was cut off or never finished");
   }
@@ -79,18 +61,72 @@ Result<Footer> parse_footer(std::string_view file) {
   footer.last = reader.fixed<std::int64_t>();
   footer.stored_at = reader.fixed<std::int64_t>();
   footer.index_checksum = reader.fixed<std::uint32_t>();
-  reader.fixed<std::uint64_t>();
+  footer.version = std::max(reader.fixed<std::uint32_t>(), 1U);
+  reader.fixed<std::uint32_t>();
   if (reader.fixed<std::uint32_t>() != io::crc32c(bytes.substr(0, kFooterSumSize))) {
     return corrupt("footer: its checksum differs");
   }
-  const std::uint64_t index_end = file.size() - kFooterSize;
-  if (footer.index_offset < kHeaderSize || footer.index_offset > index_end ||
-      footer.index_size != index_end - footer.index_offset) {
+  if (footer.version > kSeriesFileVersion) return unread(footer.version);
+  if (footer.index_offset < kHeaderSize || footer.index_offset > file.size() ||
+      footer.index_size > file.size() - footer.index_offset ||
+      size_after_index(footer) != file.size() - footer.index_offset - footer.index_size) {
     return corrupt("footer: the index is not where it says");
   }
   if (footer.first > footer.last || footer.first < -kMaxTimestamp || footer.last > kMaxTimestamp) {
     return corrupt("footer: its times are out of range");
   }
+  return footer;
+}
+
+}  // namespace
+
+std::string encode_header() {
+  std::string header(kSeriesFileMagic);
+  io::append_fixed(header, kSeriesFileVersion);
+  io::append_fixed(header, io::crc32c(header));
+  return header;
+}
+
+std::string_view Footer::parity(std::string_view file) const {
+  if (version == 1) return {};
+  return file.substr(index_offset + index_size, parity_size(index_size));
+}
+
+std::string encode_footer(const Footer& footer) {
+  std::string out;
+  io::append_fixed(out, footer.index_offset);
+  io::append_fixed(out, footer.index_size);
+  io::append_fixed(out, footer.samples);
+  io::append_fixed(out, footer.series);
+  io::append_fixed(out, footer.gpus);
+  io::append_fixed(out, footer.first);
+  io::append_fixed(out, footer.last);
+  io::append_fixed(out, footer.stored_at);
+  io::append_fixed(out, footer.index_checksum);
+  io::append_fixed(out, footer.version);
+  io::append_fixed(out, std::uint32_t{0});
+  io::append_fixed(out, io::crc32c(out));
+  out += kSeriesFileMagic;
+  return out;
+}
+
+Result<Footer> read_footer(std::string_view file, std::vector<std::string>& damage) {
+  if (file.size() < kHeaderSize + kFooterSize) {
+    return corrupt(fmt::format("header: the file has {} bytes, and a series file at least {}",
+                               file.size(), kHeaderSize + kFooterSize));
+  }
+  const auto header = check_header(file);
+  if (!header && header.error().code == ErrorCode::kInvalid) return header.error();
+  auto footer = parse_footer(file, 0);
+  if (!footer && footer.error().code == ErrorCode::kInvalid) return footer.error();
+  if (!footer || footer->version != 1) {
+    const auto other = parse_footer(file, 1);
+    if (!footer && !other) return header ? footer.error() : header.error();
+    const auto& damaged = footer ? other : footer;
+    if (!damaged) damage.push_back(damaged.error().message + "; the other footer is whole");
+    if (!footer) footer = other;
+  }
+  if (!header) damage.push_back(header.error().message + "; the footer is whole");
   return footer;
 }
 

@@ -8,17 +8,18 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "domain/gpu_uuid.h"
 #include "domain/result.h"
 #include "io/bytes.h"
 #include "storage/embedded/column_codec.h"
+#include "storage/embedded/series_file.h"
 #include "storage/embedded/timestamp_codec.h"
 
 namespace gpu_telemetry::storage::embedded {
 
 inline constexpr std::string_view kSeriesFileMagic{"GTSERIES", 8};
-inline constexpr std::uint32_t kSeriesFileVersion = 1;
 inline constexpr std::size_t kHeaderSize = 16;
 inline constexpr std::size_t kFooterSize = 88;
 inline constexpr std::size_t kChecksumSize = 4;
@@ -37,10 +38,9 @@ static_assert(std::bit_cast<std::array<std::uint8_t, kUuidSize>>(GpuUuid(GpuUuid
                                                                          {2, 3}))[1] == 2);
 
 std::string encode_header();
-// Errors: kCorrupt, kInvalid for another version.
-Result<void> check_header(std::string_view bytes);
 
 struct Footer {
+  std::uint32_t version = kSeriesFileVersion;
   std::uint64_t index_offset = 0;
   std::uint64_t index_size = 0;
   std::uint64_t samples = 0;
@@ -50,10 +50,19 @@ struct Footer {
   std::int64_t last = 0;
   std::int64_t stored_at = 0;
   std::uint32_t index_checksum = 0;
+
+  // Of the whole file.
+  std::string_view index(std::string_view file) const {
+    return file.substr(index_offset, index_size);
+  }
+  // Empty in version 1.
+  std::string_view parity(std::string_view file) const;
 };
 std::string encode_footer(const Footer& footer);
-// `file` is the whole file. Errors: kCorrupt.
-Result<Footer> parse_footer(std::string_view file);
+
+// Checks header and footer of the whole file. What is damaged and stands elsewhere too costs
+// nothing and is added to `damage`. Errors: kCorrupt, kInvalid for a version that is not read.
+Result<Footer> read_footer(std::string_view file, std::vector<std::string>& damage);
 
 // One column in a GPU's block of the index.
 struct ColumnPlace {

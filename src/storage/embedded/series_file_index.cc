@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "io/crc32c.h"
-
 namespace gpu_telemetry::storage::embedded {
 namespace {
 
@@ -16,13 +14,11 @@ std::uint64_t prefix(const GpuUuid& gpu) {
 
 }  // namespace
 
-Result<void> SeriesFileIndex::load(std::string_view file, const Footer& footer) {
-  const std::string_view index = file.substr(footer.index_offset, footer.index_size);
-  if (io::crc32c(index) != footer.index_checksum) return corrupt("index: its checksum differs");
+Result<void> SeriesFileIndex::load(std::string_view bytes, const Footer& footer) {
   footer_first_ = footer.first;
-  io::ByteReader reader(index);
+  io::ByteReader reader(bytes);
   const std::uint64_t metrics = reader.varint();
-  if (metrics > index.size()) return corrupt("index: more metric names than bytes");
+  if (metrics > bytes.size()) return corrupt("index: more metric names than bytes");
   for (std::uint64_t i = 0; i < metrics && reader.ok(); ++i) {
     metric_names_.emplace_back(reader.sized_bytes());
     if (metric_names_.back().empty() || (i != 0 && metric_names_[i] <= metric_names_[i - 1])) {

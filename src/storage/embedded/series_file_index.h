@@ -30,13 +30,13 @@ struct IndexedColumn {
   TimestampDescription timestamps;
 };
 
-// Points into the file's bytes. Verified when it is loaded, so that later nothing in it needs to be
+// Points into its bytes. Verified when it is loaded, so that later nothing in it needs to be
 // doubted; read by any number of threads then.
 class SeriesFileIndex {
  public:
-  // `file` is the whole file, which outlives the index. Nothing else may be called before this
-  // succeeded. Errors: kCorrupt.
-  Result<void> load(std::string_view file, const Footer& footer);
+  // `bytes` are the index as its checksum says, and outlive it. Nothing else may be called before
+  // this succeeded. Errors: kCorrupt.
+  Result<void> load(std::string_view bytes, const Footer& footer);
 
   std::span<const std::string> metric_names() const { return metric_names_; }  // ascending
   std::span<const GpuUuid> gpus() const { return gpus_; }                      // ascending

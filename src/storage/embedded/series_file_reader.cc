@@ -10,6 +10,7 @@
 
 #include "io/crc32c.h"
 #include "storage/embedded/aggregation.h"
+#include "storage/embedded/block_parity.h"
 #include "storage/embedded/column_checks.h"
 #include "storage/embedded/series_file.h"
 #include "storage/embedded/series_file_format.h"
@@ -117,6 +118,7 @@ class Reader final : public SeriesFileReader {
 
   const std::string& path() const override { return path_; }
   const SeriesFileSummary& summary() const override { return summary_; }
+  std::span<const std::string> damage() const override { return damage_; }
   Timestamp stored_at() const override { return stored_at_; }
   std::span<const std::string> metric_names() const override { return index_.metric_names(); }
   std::span<const GpuUuid> gpus() const override { return index_.gpus(); }
@@ -157,10 +159,15 @@ class Reader final : public SeriesFileReader {
   Result<void> load_values(const ColumnEntry& entry, const IndexedColumn& column,
                            ThreadScratch& scratch, Trust trust = Trust::kMarks) const;
 
+  Result<std::string_view> load_index(const Footer& footer);
+
   std::string path_;
   std::unique_ptr<io::MappedFile> file_;
   std::string_view bytes_;
-  std::uint64_t number_;  // of this reader, unlike its address never used again
+  std::vector<std::string> damage_;
+  std::string_view parity_;     // of the index; empty in version 1
+  std::string restored_index_;  // empty: the file's is whole
+  std::uint64_t number_;        // of this reader, unlike its address never used again
   SeriesFileSummary summary_;
   Timestamp stored_at_;
   SeriesFileIndex index_;
@@ -169,11 +176,15 @@ class Reader final : public SeriesFileReader {
 };
 
 Result<void> Reader::load() {
-  if (Result<void> header = check_header(bytes_); !header) return header.error().at(path_);
-  Result<Footer> footer = parse_footer(bytes_);
+  Result<Footer> footer = read_footer(bytes_, damage_);
   if (!footer) return footer.error().at(path_);
-  if (Result<void> index = index_.load(bytes_, *footer); !index) return index.error().at(path_);
+  parity_ = footer->parity(bytes_);
+  const Result<std::string_view> index = load_index(*footer);
+  if (!index) return index.error().at(path_);
+  if (Result<void> loaded = index_.load(*index, *footer); !loaded) return loaded.error().at(path_);
+  for (std::string& each : damage_) each = path_ + ": " + each;
   marks_.reset(index_.places());
+  summary_.version = footer->version;
   summary_.file_bytes = bytes_.size();
   summary_.samples = footer->samples;
   summary_.series = footer->series;
@@ -182,6 +193,20 @@ Result<void> Reader::load() {
   summary_.last = from_unix_milliseconds(footer->last);
   stored_at_ = from_unix_milliseconds(footer->stored_at);
   return {};
+}
+
+// The index as it was written.
+Result<std::string_view> Reader::load_index(const Footer& footer) {
+  const std::string_view index = footer.index(bytes_);
+  if (io::crc32c(index) == footer.index_checksum) return index;
+  if (parity_.empty()) return corrupt("index: its checksum differs");
+  std::optional<std::string> restored = restore(index, parity_);
+  if (!restored || io::crc32c(*restored) != footer.index_checksum) {
+    return corrupt("index: its checksum differs, and more is damaged than its parity restores");
+  }
+  damage_.push_back("index: its checksum differs; restored from its parity");
+  restored_index_ = std::move(*restored);
+  return restored_index_;
 }
 
 std::optional<ColumnEntry> Reader::find_column(const GpuUuid& gpu, std::uint32_t metric) const {
@@ -360,6 +385,10 @@ std::vector<std::string> Reader::verify() const {
   // Opening checked these already, but a disk may have lost them since.
   Reader again(path_, nullptr, bytes_);
   if (!note(again.load())) return damage;
+  damage = std::move(again.damage_);
+  if (!again.parity_.empty() && !parity_holds(again.parity_)) {
+    damage.push_back(path_ + ": parity: its checksum differs; the index is whole");
+  }
 
   ThreadScratch& scratch = thread_scratch();
   std::unordered_set<std::uint64_t> vectors;  // checked

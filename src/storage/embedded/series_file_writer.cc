@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "io/crc32c.h"
+#include "storage/embedded/block_parity.h"
 #include "storage/embedded/series_file.h"
 #include "storage/embedded/series_file_format.h"
 
@@ -328,9 +329,11 @@ Result<SeriesFileSummary> Writer::finish() {
   footer.stored_at = unix_milliseconds(stored_at_);
   footer.index_checksum = io::crc32c(index);
   buffer_ += index;
-  buffer_ += encode_footer(footer);
+  buffer_ += encode_parity(index);
+  for (int i = 0; i < 2; ++i) buffer_ += encode_footer(footer);
   if (Result<void> wrote = flush(); !wrote) return wrote.error();
   if (Result<void> synced = file_->sync_data(); !synced) return synced.error();
+  summary_.version = footer.version;
   summary_.file_bytes = written_;
   summary_.first = from_unix_milliseconds(first_);
   summary_.last = from_unix_milliseconds(last_);

@@ -145,6 +145,15 @@ class EmbeddedStoreTest : public testing::Test {
     return names ? *names : std::vector<std::string>();
   }
   std::vector<Row> rows() { return rows_of(simulated_.store(), gpu_); }
+  // Then the file cannot be opened.
+  void damage_footers(const std::string& name) {
+    const std::string path = "/store/files/" + name;
+    const auto content = io::read_file(simulated_.disk(), path, 1 << 20);
+    ASSERT_TRUE(content) << content.error();
+    for (const std::size_t from_end : {1, 89}) {
+      simulated_.disk().damage(path, content->size() - from_end);
+    }
+  }
 
   static constexpr std::int64_t kStart = SimulatedStore::kStart;
   SimulatedStore simulated_;
