@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "io/bytes.h"
 #include "observability/metrics.h"
 #include "storage/embedded/store_fixture.h"
 
@@ -13,6 +14,12 @@ namespace {
 
 using testing::Contains;
 using testing::HasSubstr;
+
+// Of a file with one column: of the header, the index, the last footer and the one before.
+std::vector<std::size_t> restorable_bytes(const std::string& file) {
+  const auto index = io::load_fixed<std::uint64_t>(file.data() + file.size() - 88);
+  return {9, index, index + 20, file.size() - 170, file.size() - 20};
+}
 
 TEST_F(EmbeddedStoreTest, ADamagedFileIsSetAsideAndNamedAndTheRestIsRead) {
   simulated_.open();
@@ -90,6 +97,47 @@ TEST_F(EmbeddedStoreTest, AScrubFindsDamageThatNobodyReadAndNamesIt) {
   std::optional<Error> error;
   EXPECT_TRUE(rows_of(simulated_.store(), gpu_, &error).empty());
   EXPECT_TRUE(error);
+  simulated_.close();
+}
+
+// A bit in each of the parts that can be restored.
+TEST_F(EmbeddedStoreTest, WhatLeadsToTheColumnsOfAFileIsMendedWhenItIsOpened) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  simulated_.close();
+  const std::string path = "/store/files/" + files().at(0);
+  const std::string whole = *io::read_file(simulated_.disk(), path, 1 << 20);
+  for (const std::size_t at : restorable_bytes(whole)) {
+    simulated_.disk().damage(path, at);
+    const auto checked = check_store(simulated_.options());
+    ASSERT_TRUE(checked) << checked.error();
+    EXPECT_THAT(checked->damage, Contains(HasSubstr(path))) << at;
+    simulated_.open();
+    EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr(path))) << at;
+    EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 1}}));
+    simulated_.close();
+    EXPECT_EQ(*io::read_file(simulated_.disk(), path, 1 << 20), whole) << at;
+  }
+}
+
+TEST_F(EmbeddedStoreTest, AScrubMendsWhatLeadsToTheColumnsOfAFile) {
+  observability::Metrics metrics;
+  simulated_.options().metrics = &metrics;
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  const std::string path = "/store/files/" + files().at(0);
+  const std::string whole = *io::read_file(simulated_.disk(), path, 1 << 20);
+  simulated_.close();
+  simulated_.disk().damage(path, whole.size() - 200);  // in the parity
+  simulated_.open();
+  EXPECT_TRUE(simulated_.report().damage.empty());
+  testing::internal::CaptureStderr();
+  maintain();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(path));
+  EXPECT_THAT(metrics.render(), HasSubstr("gpu_telemetry_store_damage_total 1"));
+  EXPECT_EQ(*io::read_file(simulated_.disk(), path, 1 << 20), whole);
   simulated_.close();
 }
 

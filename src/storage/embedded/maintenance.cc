@@ -2,6 +2,9 @@
 // verifying.
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <set>
+#include <string>
 
 #include "observability/log.h"
 #include "storage/embedded/merging.h"
@@ -214,7 +217,18 @@ void Store::scrub(std::stop_token stop) {
   }
   verified_ = std::move(verified);
   if (!due || stop.stop_requested()) return;
-  for (const std::string& damage : due->reader().verify()) note_damage(*due, corrupt(damage));
+  const auto mended = due->reader().mend(files_);
+  std::set<std::string> whole_again;
+  if (mended) whole_again.insert(mended->begin(), mended->end());
+  for (const std::string& damage : whole_again) {
+    store_metrics_.damaged();
+    observability::log_error("a file of the store was damaged, and is whole again",
+                             {{"damage", damage}});
+  }
+  // The map of a file need not show what was written to it since.
+  for (const std::string& damage : due->reader().verify()) {
+    if (!whole_again.contains(damage)) note_damage(*due, corrupt(damage));
+  }
   verified_[due->entry().name()] = now;
 }
 

@@ -171,6 +171,10 @@ Result<void> Store::open_files(bool rebuild, OpenReport& report) {
     if (file) {
       const SeriesFileReader& reader = (*file)->reader();
       for (const std::string& damage : reader.damage()) report.damage.push_back(damage);
+      if (!reader.damage().empty()) {
+        const auto mended = reader.mend(files_);
+        if (!mended) report.damage.push_back(mended.error().message + "; it is not mended");
+      }
       entry.version = reader.summary().version;
       files.push_back(std::move(*file));
       if (!known) change.added.push_back(entry);

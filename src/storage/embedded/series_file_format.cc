@@ -37,6 +37,24 @@ Result<void> check_header(std::string_view bytes) {
   return {};
 }
 
+std::string encode_footer(const Footer& footer) {
+  std::string out;
+  io::append_fixed(out, footer.index_offset);
+  io::append_fixed(out, footer.index_size);
+  io::append_fixed(out, footer.samples);
+  io::append_fixed(out, footer.series);
+  io::append_fixed(out, footer.gpus);
+  io::append_fixed(out, footer.first);
+  io::append_fixed(out, footer.last);
+  io::append_fixed(out, footer.stored_at);
+  io::append_fixed(out, footer.index_checksum);
+  io::append_fixed(out, footer.version == 1 ? 0 : footer.version);
+  io::append_fixed(out, std::uint32_t{0});
+  io::append_fixed(out, io::crc32c(out));
+  out += kSeriesFileMagic;
+  return out;
+}
+
 // How much follows the index.
 std::uint64_t size_after_index(const Footer& footer) {
   if (footer.version == 1) return kFooterSize;
@@ -80,9 +98,9 @@ Result<Footer> parse_footer(std::string_view file, std::size_t before) {
 
 }  // namespace
 
-std::string encode_header() {
+std::string encode_header(std::uint32_t version) {
   std::string header(kSeriesFileMagic);
-  io::append_fixed(header, kSeriesFileVersion);
+  io::append_fixed(header, version);
   io::append_fixed(header, io::crc32c(header));
   return header;
 }
@@ -92,22 +110,9 @@ std::string_view Footer::parity(std::string_view file) const {
   return file.substr(index_offset + index_size, parity_size(index_size));
 }
 
-std::string encode_footer(const Footer& footer) {
-  std::string out;
-  io::append_fixed(out, footer.index_offset);
-  io::append_fixed(out, footer.index_size);
-  io::append_fixed(out, footer.samples);
-  io::append_fixed(out, footer.series);
-  io::append_fixed(out, footer.gpus);
-  io::append_fixed(out, footer.first);
-  io::append_fixed(out, footer.last);
-  io::append_fixed(out, footer.stored_at);
-  io::append_fixed(out, footer.index_checksum);
-  io::append_fixed(out, footer.version);
-  io::append_fixed(out, std::uint32_t{0});
-  io::append_fixed(out, io::crc32c(out));
-  out += kSeriesFileMagic;
-  return out;
+std::string encode_end(std::string_view index, const Footer& footer) {
+  const std::string encoded = encode_footer(footer);
+  return footer.version == 1 ? encoded : encode_parity(index) + encoded + encoded;
 }
 
 Result<Footer> read_footer(std::string_view file, std::vector<std::string>& damage) {

@@ -37,7 +37,7 @@ static_assert(std::bit_cast<std::array<std::uint8_t, kUuidSize>>(GpuUuid(GpuUuid
 static_assert(std::bit_cast<std::array<std::uint8_t, kUuidSize>>(GpuUuid(GpuUuid::Kind::kMig,
                                                                          {2, 3}))[1] == 2);
 
-std::string encode_header();
+std::string encode_header(std::uint32_t version);
 
 struct Footer {
   std::uint32_t version = kSeriesFileVersion;
@@ -58,7 +58,8 @@ struct Footer {
   // Empty in version 1.
   std::string_view parity(std::string_view file) const;
 };
-std::string encode_footer(const Footer& footer);
+// Parity and footers, from the index on to the end of the file.
+std::string encode_end(std::string_view index, const Footer& footer);
 
 // Checks header and footer of the whole file. What is damaged and stands elsewhere too costs
 // nothing and is added to `damage`. Errors: kCorrupt, kInvalid for a version that is not read.

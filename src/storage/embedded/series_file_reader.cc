@@ -132,6 +132,7 @@ class Reader final : public SeriesFileReader {
   Result<void> aggregate(const ColumnEntry& column, std::int64_t start, std::int64_t end,
                          std::int64_t step, std::vector<Bucket>& out) const override;
   std::vector<std::string> verify() const override;
+  Result<std::vector<std::string>> mend(io::FileSystem& files) const override;
 
  private:
   // Whether what was found whole once is checked again.
@@ -159,13 +160,14 @@ class Reader final : public SeriesFileReader {
   Result<void> load_values(const ColumnEntry& entry, const IndexedColumn& column,
                            ThreadScratch& scratch, Trust trust = Trust::kMarks) const;
 
-  Result<std::string_view> load_index(const Footer& footer);
+  Result<std::string_view> load_index();
+  void check_parity();
 
   std::string path_;
   std::unique_ptr<io::MappedFile> file_;
   std::string_view bytes_;
   std::vector<std::string> damage_;
-  std::string_view parity_;     // of the index; empty in version 1
+  Footer footer_;
   std::string restored_index_;  // empty: the file's is whole
   std::uint64_t number_;        // of this reader, unlike its address never used again
   SeriesFileSummary summary_;
@@ -178,35 +180,42 @@ class Reader final : public SeriesFileReader {
 Result<void> Reader::load() {
   Result<Footer> footer = read_footer(bytes_, damage_);
   if (!footer) return footer.error().at(path_);
-  parity_ = footer->parity(bytes_);
-  const Result<std::string_view> index = load_index(*footer);
+  footer_ = *footer;
+  const Result<std::string_view> index = load_index();
   if (!index) return index.error().at(path_);
-  if (Result<void> loaded = index_.load(*index, *footer); !loaded) return loaded.error().at(path_);
+  if (Result<void> loaded = index_.load(*index, footer_); !loaded) return loaded.error().at(path_);
   for (std::string& each : damage_) each = path_ + ": " + each;
   marks_.reset(index_.places());
-  summary_.version = footer->version;
+  summary_.version = footer_.version;
   summary_.file_bytes = bytes_.size();
-  summary_.samples = footer->samples;
-  summary_.series = footer->series;
-  summary_.gpus = footer->gpus;
-  summary_.first = from_unix_milliseconds(footer->first);
-  summary_.last = from_unix_milliseconds(footer->last);
-  stored_at_ = from_unix_milliseconds(footer->stored_at);
+  summary_.samples = footer_.samples;
+  summary_.series = footer_.series;
+  summary_.gpus = footer_.gpus;
+  summary_.first = from_unix_milliseconds(footer_.first);
+  summary_.last = from_unix_milliseconds(footer_.last);
+  stored_at_ = from_unix_milliseconds(footer_.stored_at);
   return {};
 }
 
 // The index as it was written.
-Result<std::string_view> Reader::load_index(const Footer& footer) {
-  const std::string_view index = footer.index(bytes_);
-  if (io::crc32c(index) == footer.index_checksum) return index;
-  if (parity_.empty()) return corrupt("index: its checksum differs");
-  std::optional<std::string> restored = restore(index, parity_);
-  if (!restored || io::crc32c(*restored) != footer.index_checksum) {
+Result<std::string_view> Reader::load_index() {
+  const std::string_view index = footer_.index(bytes_);
+  if (io::crc32c(index) == footer_.index_checksum) return index;
+  const std::string_view parity = footer_.parity(bytes_);
+  if (parity.empty()) return corrupt("index: its checksum differs");
+  std::optional<std::string> restored = restore(index, parity);
+  if (!restored || io::crc32c(*restored) != footer_.index_checksum) {
     return corrupt("index: its checksum differs, and more is damaged than its parity restores");
   }
   damage_.push_back("index: its checksum differs; restored from its parity");
   restored_index_ = std::move(*restored);
   return restored_index_;
+}
+
+void Reader::check_parity() {
+  const std::string_view parity = footer_.parity(bytes_);
+  if (parity.empty() || parity_holds(parity)) return;
+  damage_.push_back(path_ + ": parity: its checksum differs; the index is whole");
 }
 
 std::optional<ColumnEntry> Reader::find_column(const GpuUuid& gpu, std::uint32_t metric) const {
@@ -385,10 +394,8 @@ std::vector<std::string> Reader::verify() const {
   // Opening checked these already, but a disk may have lost them since.
   Reader again(path_, nullptr, bytes_);
   if (!note(again.load())) return damage;
+  again.check_parity();
   damage = std::move(again.damage_);
-  if (!again.parity_.empty() && !parity_holds(again.parity_)) {
-    damage.push_back(path_ + ": parity: its checksum differs; the index is whole");
-  }
 
   ThreadScratch& scratch = thread_scratch();
   std::unordered_set<std::uint64_t> vectors;  // checked
@@ -405,6 +412,28 @@ std::vector<std::string> Reader::verify() const {
     }
   }
   return damage;
+}
+
+Result<std::vector<std::string>> Reader::mend(io::FileSystem& files) const {
+  Reader again(path_, nullptr, bytes_);
+  if (Result<void> loaded = again.load(); !loaded) return loaded.error();
+  again.check_parity();
+  if (again.damage_.empty()) return std::move(again.damage_);
+  const auto file = files.open(path_, io::OpenMode::kReadWrite);
+  if (!file) return file.error();
+  // What is whole is written as it is: a power cut on the way makes no new damage.
+  const std::string header = encode_header(footer_.version);
+  const std::string index(again.restored_index_.empty() ? footer_.index(bytes_)
+                                                        : again.restored_index_);
+  const std::string end = encode_end(index, footer_);
+  const std::array<std::string_view, 1> front{header};
+  const std::array<std::string_view, 2> back{index, end};
+  if (Result<void> wrote = (*file)->write_at(0, front); !wrote) return wrote.error();
+  if (Result<void> wrote = (*file)->write_at(footer_.index_offset, back); !wrote) {
+    return wrote.error();
+  }
+  if (Result<void> synced = (*file)->sync_data(); !synced) return synced.error();
+  return std::move(again.damage_);
 }
 
 }  // namespace

@@ -471,6 +471,13 @@ TEST(SeriesFile, OneOfVersion1IsReadAndDamageToItsIndexIsFatal) {
   EXPECT_TRUE(read_all(**reader, read));
   EXPECT_EQ(read.gpus.size(), content.gpus.size());
   EXPECT_THAT((*reader)->verify(), testing::IsEmpty());
+  files.damage("/old", 3);
+  const auto damaged = SeriesFileReader::open(files, "/old");
+  ASSERT_TRUE(damaged) << damaged.error();
+  const auto mended = (*damaged)->mend(files);
+  ASSERT_TRUE(mended) << mended.error();
+  EXPECT_THAT(*mended, testing::ElementsAre(testing::HasSubstr("/old: header: not a series file")));
+  EXPECT_EQ(*io::read_file(files, "/old", 1 << 20), bytes);
   bytes[index_offset(bytes) + 30] ^= 4;
   store(files, "/old", bytes);
   EXPECT_EQ(SeriesFileReader::open(files, "/old").error().code, ErrorCode::kCorrupt);

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "io/crc32c.h"
-#include "storage/embedded/block_parity.h"
 #include "storage/embedded/series_file.h"
 #include "storage/embedded/series_file_format.h"
 
@@ -36,7 +35,7 @@ class Writer final : public SeriesFileWriter {
         path_(std::move(path)),
         metric_names_(std::move(metric_names)),
         stored_at_(stored_at),
-        buffer_(encode_header()) {}
+        buffer_(encode_header(kSeriesFileVersion)) {}
 
   Result<void> add_gpu(const GpuUuid& gpu, std::span<const SeriesColumn> columns) override {
     if (failure_) return *failure_;
@@ -329,8 +328,7 @@ Result<SeriesFileSummary> Writer::finish() {
   footer.stored_at = unix_milliseconds(stored_at_);
   footer.index_checksum = io::crc32c(index);
   buffer_ += index;
-  buffer_ += encode_parity(index);
-  for (int i = 0; i < 2; ++i) buffer_ += encode_footer(footer);
+  buffer_ += encode_end(index, footer);
   if (Result<void> wrote = flush(); !wrote) return wrote.error();
   if (Result<void> synced = file_->sync_data(); !synced) return synced.error();
   summary_.version = footer.version;
