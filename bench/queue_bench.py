@@ -27,9 +27,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
-sys.path.insert(0, str(ROOT / "bench"))
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "scripts")]
 from measure import Figures, Server, answers_200, argument_parser, version_of  # noqa: E402
-from pipeline import PROGRAM, free_port  # noqa: E402
+from member import free_port  # noqa: E402
+from pipeline import PROGRAM  # noqa: E402
 from pipeline_bench import ROWS, dataset  # noqa: E402
 
 BIN = PROGRAM.parent

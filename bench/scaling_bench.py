@@ -29,10 +29,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
-sys.path.insert(0, str(ROOT / "bench"))
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "scripts")]
 from measure import (FOLDER, Figures, Server, answers_200, argument_parser, bytes_below,  # noqa: E402
                      metric, version_of, wait_until)
-from pipeline import PROGRAM, Pipeline, free_port, run  # noqa: E402
+from member import free_port  # noqa: E402
+from pipeline import PROGRAM, Pipeline, run  # noqa: E402
 from pipeline_bench import Ingest  # noqa: E402
 
 METRICS = 10  # of a simulated GPU without events

@@ -45,7 +45,7 @@ test   promtool:prometheus                          # tests of the alerts
 test   redis-server                                 # the queue on Redis, tested on a real one
 test   default-jdk-headless                         # compiles and runs the MongoDB stand-in of the tests
 test   maven                                        # fetches it
-test   clang-19                                     # thread-safety analysis, fuzz targets
+test   clang-19                                     # sanitizers, thread-safety analysis, fuzzing
 test   libclang-rt-19-dev                           # libFuzzer and the sanitizers
 test   llvm-19                                      # names the functions in their reports
 test   clang-format-19                              # one version, because they differ

@@ -162,7 +162,9 @@ struct QueueOptions {
 
 // Functions may be called from any thread and any number may be in flight; each resumes on its
 // caller's executor. A coroutine that is cancelled (asio terminal cancellation) settles nothing
-// half-way: a fetch either hands its messages to the caller or leaves them ready.
+// half-way: a fetch either hands its messages to the caller or leaves them ready. A publish, or a
+// call of shards(), whose answer has to be waited for ends with kCancelled then, and may have been
+// done: publish again with the same deduplication ids or progress.
 //
 // Errors common to all: kInvalid (names, sizes, counts, named in the message), kUnavailable (the
 // engine behind does not answer, or is shutting down).

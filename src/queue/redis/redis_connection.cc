@@ -61,7 +61,11 @@ class FirstAnswer {
  public:
   explicit FirstAnswer(CoroutineHandler handler) : resume_(std::move(handler)) {}
   void take(RedisConnection::Answer answer) {
-    if (!taken_.exchange(true)) resume_(std::move(answer));
+    if (taken_.exchange(true)) return;
+    // Out of here, where it would be kept, and the coroutine's context with it, until Redis
+    // answers.
+    auto resume = std::move(resume_);
+    resume(std::move(answer));
   }
 
  private:

@@ -451,6 +451,54 @@ TEST(RedisQueueTest, WhatAStreamerWaitsForEndsWhenItIsCancelled) {
   EXPECT_THAT(*again, SizeIs(1));
 }
 
+TEST(RedisQueueTest, APublishIsCancelledWhileThereIsNoConnection) {
+  RedisTestServer server;
+  Runner runner;
+  const auto queue = open(runner, server.address());
+  ASSERT_TRUE(runner.run(queue->publish("telemetry", messages({"a"}, false))));
+  server.kill();
+  EXPECT_EQ(error_when_cancelled(runner, queue->publish("telemetry", messages({"b"}, true))),
+            ErrorCode::kCancelled);
+}
+
+TEST(RedisQueueTest, ACancelledPublishDoesNotKeepItsContextRunning) {
+  RedisTestServer server;
+  Runner connection;
+  const auto queue = open(connection, server.address());
+  ASSERT_TRUE(connection.run(queue->publish("telemetry", messages({"a"}, false))));
+  server.freeze(true);
+  {
+    Runner caller;  // ends when nothing is left to do
+    EXPECT_EQ(error_when_cancelled(caller, queue->publish("telemetry", messages({"b"}, true))),
+              ErrorCode::kCancelled);
+  }
+  server.freeze(false);
+}
+
+TEST(RedisQueueTest, AnAnswerAndACancellationMayComeTogether) {
+  RedisTestServer server;
+  Runner connection;
+  const auto queue = open(connection, server.address());
+  Runner caller;
+  for (int i = 0; i < 300; ++i) {
+    const auto payload = std::to_string(i);
+    const auto error =
+        error_when_cancelled(caller, queue->publish("telemetry", messages({payload}, true)));
+    EXPECT_EQ(error.value_or(ErrorCode::kCancelled), ErrorCode::kCancelled);
+    // Whether or not it was accepted, it is once.
+    const auto again = caller.run(queue->publish("telemetry", messages({payload}, true)));
+    ASSERT_TRUE(again) << again.error();
+  }
+  std::set<std::string> seen;
+  for (;;) {
+    const auto found = caller.run(queue->fetch(request(1000, 0ms)));
+    ASSERT_TRUE(found) << found.error();
+    if (found->empty()) break;
+    for (const Delivery& each : *found) EXPECT_TRUE(seen.insert(*each.payload).second);
+  }
+  EXPECT_THAT(seen, SizeIs(300));
+}
+
 TEST(RedisQueueTest, PublishIsRefusedAndEverythingElseGoesOnWhenRedisHasNoMemory) {
   RedisTestServer server;
   Runner runner;

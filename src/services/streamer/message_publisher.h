@@ -55,9 +55,8 @@ class MessagePublisher {
   // kCancelled; others at once.
   void start(Publication publication, GiveUp give_up, Done done);
 
-  // Waits for no answer any more: what is under way ends as soon as its call of the queue can be
-  // cancelled (over HTTP at once; of Redis at the latest after its time-outs), if not published
-  // with an error, and nobody knows whether the queue has accepted that.
+  // Waits for no answer any more: what is under way ends at once, if not published with an error,
+  // and nobody knows whether the queue has accepted that.
   void cancel();
 
  private:

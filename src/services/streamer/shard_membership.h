@@ -71,8 +71,8 @@ class ShardMembership : public std::enable_shared_from_this<ShardMembership> {
 
   // Gives everything back; waits for the queue's answer at most so long.
   void leave(std::chrono::milliseconds longest);
-  // Makes no more calls, and waits for the answer of one only where that cannot be cancelled
-  // (Redis, whose time-outs end it). Without leave() the shards stay leased until the lease ends.
+  // Makes no more calls, and waits for the answer of none. Without leave() the shards stay leased
+  // until the lease ends.
   void stop();
 
  private:

@@ -58,8 +58,8 @@ class SharedStreaming {
 
   // After run(): lets the window that is being published be accepted or refused, and gives the
   // shards back, so that others go on at once; a refused window is theirs then. Takes about `grace`
-  // at most, also when the queue does not answer (Redis: plus its time-outs): whether it has
-  // accepted the window, the position of the shards says to whoever gets them. Without any grace
+  // at most, also when the queue does not answer: whether it has accepted the window, the position
+  // of the shards says to whoever gets them. Without any grace
   // the shards stay leased for the rest of the lease. Idempotent.
   void stop(std::chrono::milliseconds grace);
 

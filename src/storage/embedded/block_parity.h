@@ -1,7 +1,7 @@
 // Bytes that restore others of which a part is damaged. docs/formats/store.md, "Parity", has them.
 //
-// The bytes are seen as blocks of 64 to 4096 bytes, about 64 of them or more. There is a checksum
-// of each, which tells the damaged ones, and the exclusive or of every other block, which restores
+// The bytes are seen as blocks: of a 64th of them, but of 64 to 4096 bytes. There is a checksum of
+// each, which tells the damaged ones, and the exclusive or of every other block, which restores
 // one of those: a flipped bit anywhere, or any run that is not longer than a block.
 #pragma once
 

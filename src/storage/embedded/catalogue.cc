@@ -89,7 +89,9 @@ Result<void> Catalogue::prepare_tables(bool& created) {
   created = *version == 0;
   const std::string& missing = database_->mended().missing;
   if (*version == kVersion && !missing.empty()) {
-    mended_.push_back(missing + " is missing; made anew from the other of the two files");
+    mended_.push_back(missing + (database_->mended().is_twice
+                                     ? " is missing; made anew from the other of the two files"
+                                     : " is missing, and the disk is too full to make it anew"));
   }
   // Programs that know nothing of the copy must not write past it.
   if (*version == 2 && database_->mended().is_twice) {

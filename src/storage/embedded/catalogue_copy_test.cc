@@ -169,6 +169,20 @@ TEST_F(CatalogueCopyTest, AnEmptyCatalogueGetsACopy) {
   EXPECT_EQ(size_of(kCopy), size_of(kPath));
 }
 
+TEST_F(CatalogueCopyTest, ACopyThatIsLostOnAFullDiskIsNamedAndMadeLater) {
+  fill();
+  ASSERT_TRUE(simulated_.disk().remove(kCopy));
+  simulated_.disk().set_free_space(0);
+  simulated_.open();
+  EXPECT_THAT(simulated_.report().damage, Contains(HasSubstr("too full")));
+  expect_everything();
+  simulated_.close();
+  simulated_.disk().set_free_space(1 << 20);
+  simulated_.open();
+  simulated_.close();
+  EXPECT_EQ(size_of(kCopy), size_of(kPath));
+}
+
 TEST_F(CatalogueCopyTest, OnAFullDiskItGoesOnWithoutACopy) {
   fill();
   make_version_2();

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "io/bytes.h"
 #include "observability/metrics.h"
@@ -139,6 +141,28 @@ TEST_F(EmbeddedStoreTest, AScrubMendsWhatLeadsToTheColumnsOfAFile) {
   EXPECT_THAT(metrics.render(), HasSubstr("gpu_telemetry_store_damage_total 1"));
   EXPECT_EQ(*io::read_file(simulated_.disk(), path, 1 << 20), whole);
   simulated_.close();
+}
+
+TEST_F(EmbeddedStoreTest, AFileThatCannotBeMendedIsReadAllTheSame) {
+  simulated_.open();
+  write(kStart, 1);
+  seal();
+  simulated_.close();
+  const std::string path = "/store/files/" + files().at(0);
+  const std::size_t size = io::read_file(simulated_.disk(), path, 1 << 20)->size();
+  bool failed = false;
+  for (int sync = 1; sync < 20 && !failed; ++sync) {  // until it is the file's
+    simulated_.disk().damage(path, size - 1);
+    simulated_.disk().fail_sync(sync);
+    if (!simulated_.try_open()) continue;
+    const auto& damage = simulated_.report().damage;
+    failed = std::any_of(damage.begin(), damage.end(), [](const std::string& each) {
+      return each.find("cannot be mended") != std::string::npos;
+    });
+    EXPECT_EQ(rows(), (std::vector<Row>{{kStart, "a", 1}}));
+    simulated_.close();
+  }
+  EXPECT_TRUE(failed);
 }
 
 TEST_F(EmbeddedStoreTest, ADamagedMetricOfAGpuCostsItsNewestValuesNoOther) {

@@ -218,16 +218,20 @@ void Store::scrub(std::stop_token stop) {
   verified_ = std::move(verified);
   if (!due || stop.stop_requested()) return;
   const auto mended = due->reader().mend(files_);
-  std::set<std::string> whole_again;
-  if (mended) whole_again.insert(mended->begin(), mended->end());
-  for (const std::string& damage : whole_again) {
+  for (const std::string& damage : mended.damage) {
     store_metrics_.damaged();
-    observability::log_error("a file of the store was damaged, and is whole again",
-                             {{"damage", damage}});
+    if (mended.written) {
+      observability::log_error("a file of the store was damaged, and is whole again",
+                               {{"damage", damage}});
+    } else {
+      observability::log_error(
+          "a file of the store is damaged, at no cost yet, and cannot be mended",
+          {{"damage", damage}, {"error", mended.written.error().message}});
+    }
   }
-  // The map of a file need not show what was written to it since.
+  const std::set<std::string> costs_nothing(mended.damage.begin(), mended.damage.end());
   for (const std::string& damage : due->reader().verify()) {
-    if (!whole_again.contains(damage)) note_damage(*due, corrupt(damage));
+    if (!costs_nothing.contains(damage)) note_damage(*due, corrupt(damage));
   }
   verified_[due->entry().name()] = now;
 }

@@ -170,10 +170,12 @@ Result<void> Store::open_files(bool rebuild, OpenReport& report) {
     auto file = folder_.open(entry);
     if (file) {
       const SeriesFileReader& reader = (*file)->reader();
-      for (const std::string& damage : reader.damage()) report.damage.push_back(damage);
       if (!reader.damage().empty()) {
         const auto mended = reader.mend(files_);
-        if (!mended) report.damage.push_back(mended.error().message + "; it is not mended");
+        const std::string how = mended.written
+                                    ? "; mended"
+                                    : "; it cannot be mended: " + mended.written.error().message;
+        for (const std::string& damage : mended.damage) report.damage.push_back(damage + how);
       }
       entry.version = reader.summary().version;
       files.push_back(std::move(*file));

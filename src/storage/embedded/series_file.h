@@ -116,9 +116,12 @@ class SeriesFileReader {
   // Reads everything and checks every checksum. One sentence for each damage; empty when whole.
   virtual std::vector<std::string> verify() const = 0;
 
-  // Looks again for damage that costs nothing, and writes anew what is damaged. One sentence for
-  // each; empty when there was none. Errors: kCorrupt as open(), or why it cannot be written.
-  virtual Result<std::vector<std::string>> mend(io::FileSystem& files) const = 0;
+  // Looks again for damage that costs nothing, and writes anew what is damaged.
+  struct Mended {
+    std::vector<std::string> damage;  // one sentence each
+    Result<void> written;             // else why it is still damaged
+  };
+  virtual Mended mend(io::FileSystem& files) const = 0;
 };
 
 }  // namespace gpu_telemetry::storage::embedded

@@ -127,11 +127,11 @@ Result<Footer> read_footer(std::string_view file, std::vector<std::string>& dama
   if (!footer || footer->version != 1) {
     const auto other = parse_footer(file, 1);
     if (!footer && !other) return header ? footer.error() : header.error();
-    const auto& damaged = footer ? other : footer;
-    if (!damaged) damage.push_back(damaged.error().message + "; the other footer is whole");
+    if (!other) damage.push_back("the footer before the last is damaged; the last is whole");
+    if (!footer) damage.push_back("the last footer is damaged; the one before it is whole");
     if (!footer) footer = other;
   }
-  if (!header) damage.push_back(header.error().message + "; the footer is whole");
+  if (!header) damage.push_back("the header is damaged; the footer says what it said");
   return footer;
 }
 

@@ -132,7 +132,7 @@ class Reader final : public SeriesFileReader {
   Result<void> aggregate(const ColumnEntry& column, std::int64_t start, std::int64_t end,
                          std::int64_t step, std::vector<Bucket>& out) const override;
   std::vector<std::string> verify() const override;
-  Result<std::vector<std::string>> mend(io::FileSystem& files) const override;
+  Mended mend(io::FileSystem& files) const override;
 
  private:
   // Whether what was found whole once is checked again.
@@ -162,6 +162,7 @@ class Reader final : public SeriesFileReader {
 
   Result<std::string_view> load_index();
   void check_parity();
+  Result<void> write_ends(io::FileSystem& files) const;
 
   std::string path_;
   std::unique_ptr<io::MappedFile> file_;
@@ -414,26 +415,29 @@ std::vector<std::string> Reader::verify() const {
   return damage;
 }
 
-Result<std::vector<std::string>> Reader::mend(io::FileSystem& files) const {
+SeriesFileReader::Mended Reader::mend(io::FileSystem& files) const {
+  Mended mended;
   Reader again(path_, nullptr, bytes_);
-  if (Result<void> loaded = again.load(); !loaded) return loaded.error();
+  if (!again.load()) return mended;  // verify() tells it
   again.check_parity();
-  if (again.damage_.empty()) return std::move(again.damage_);
+  if (!again.damage_.empty()) mended.written = again.write_ends(files);
+  mended.damage = std::move(again.damage_);
+  return mended;
+}
+
+// Header, index, parity and footers. What is whole is written as it is: a power cut on the way
+// makes no new damage.
+Result<void> Reader::write_ends(io::FileSystem& files) const {
   const auto file = files.open(path_, io::OpenMode::kReadWrite);
   if (!file) return file.error();
-  // What is whole is written as it is: a power cut on the way makes no new damage.
   const std::string header = encode_header(footer_.version);
-  const std::string index(again.restored_index_.empty() ? footer_.index(bytes_)
-                                                        : again.restored_index_);
+  const std::string index(restored_index_.empty() ? footer_.index(bytes_) : restored_index_);
   const std::string end = encode_end(index, footer_);
   const std::array<std::string_view, 1> front{header};
   const std::array<std::string_view, 2> back{index, end};
-  if (Result<void> wrote = (*file)->write_at(0, front); !wrote) return wrote.error();
-  if (Result<void> wrote = (*file)->write_at(footer_.index_offset, back); !wrote) {
-    return wrote.error();
-  }
-  if (Result<void> synced = (*file)->sync_data(); !synced) return synced.error();
-  return std::move(again.damage_);
+  if (Result<void> wrote = (*file)->write_at(0, front); !wrote) return wrote;
+  if (Result<void> wrote = (*file)->write_at(footer_.index_offset, back); !wrote) return wrote;
+  return (*file)->sync_data();
 }
 
 }  // namespace

@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "io/file_system.h"
 #include "io/simulated_file_system.h"
 #include "storage/batch_builder.h"
 #include "storage/embedded/embedded_store.h"

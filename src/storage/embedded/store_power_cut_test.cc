@@ -112,6 +112,37 @@ TEST_P(StorePowerCut, AtAnyOperationLosesNothingThatWasAcknowledged) {
   EXPECT_GT(cuts, 100u);
 }
 
+// What leads to the columns of a file is written in place when it is mended.
+TEST_P(StorePowerCut, WhileAFileIsMendedCostsNothing) {
+  for (const std::size_t from_end : {1U, 89U, 180U, 325U}) {
+    for (std::uint64_t n = 1;; ++n) {
+      SimulatedStore simulated;
+      simulated.options().retention = std::chrono::milliseconds{0};
+      Promised promised;
+      ASSERT_TRUE(simulated.try_open());
+      for (int i = 0; i < 9; ++i) {
+        write_one(simulated, SimulatedStore::kStart + i * i, i, promised);
+      }
+      ASSERT_TRUE(simulated.store().seal());
+      simulated.close();
+      const std::string path = "/store/files/" + simulated.disk().list("/store/files")->at(0);
+      const std::size_t size = io::read_file(simulated.disk(), path, 1 << 20)->size();
+      simulated.disk().damage(path, size - from_end);
+      simulated.disk().cut_at(simulated.disk().operations() + n);
+      if (simulated.try_open()) (void)simulated.store().maintain();
+      simulated.close();
+      if (!simulated.disk().is_off()) break;
+      simulated.disk().reboot(GetParam(), n);
+      SCOPED_TRACE("cut at operation " + std::to_string(n));
+      ASSERT_TRUE(simulated.try_open());
+      ASSERT_TRUE(simulated.store().maintain());
+      ASSERT_TRUE(simulated.try_open());
+      expect_kept(simulated, promised);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 // A disk that fails without the power: after the fault the store may refuse, but what it accepted
 // before or after is there when it is opened again.
 struct Fault {
