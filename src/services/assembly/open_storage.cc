@@ -29,9 +29,6 @@ Result<OpenStore> open_embedded(const config::Settings& settings, const std::str
   storage::embedded::OpenReport report;
   auto store = storage::embedded::EmbeddedStore::open(options, &report);
   if (!store) return store.error();
-  for (const std::string& damage : report.damage) {
-    observability::log_error("the store is damaged", {{"damage", damage}});
-  }
   observability::log_info("store open", {{"path", path},
                                          {"files", report.files},
                                          {"journal_batches", report.journal_batches},

@@ -208,7 +208,7 @@ Result<std::string_view> Reader::load_index() {
   if (!restored || io::crc32c(*restored) != footer_.index_checksum) {
     return corrupt("index: its checksum differs, and more is damaged than its parity restores");
   }
-  damage_.push_back("index: its checksum differs; restored from its parity");
+  damage_.push_back("index: its checksum differs; its parity restores it");
   restored_index_ = std::move(*restored);
   return restored_index_;
 }
