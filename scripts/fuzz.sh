@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for FUZZ_SECONDS from its seeds in fuzz/corpus/: scripts/fuzz.sh [TARGET...]
+# Runs each fuzz target for FUZZ_SECONDS from its seeds in fuzz/corpus/ and from what long runs have
+# found (fuzz/found.tar.xz): scripts/fuzz.sh [TARGET...]
 # What it discovers is kept in build/fuzz/corpus/ for the next run; an input that crashes a target in
 # build/fuzz/crashes/.
 set -euo pipefail
@@ -18,6 +19,11 @@ fi
   exit 1
 }
 scripts/build.sh asan "${targets[@]}"
+
+[[ -d build/fuzz/corpus ]] || {
+  mkdir -p build/fuzz/corpus
+  tar xJf fuzz/found.tar.xz -C build/fuzz/corpus
+}
 
 run_target() {
   local target=$1 found=build/fuzz/corpus/$1 log=build/fuzz/$1.log
