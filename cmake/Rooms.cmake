@@ -15,8 +15,9 @@ if(GPU_TELEMETRY_FUZZ)
   target_compile_options(gpu_telemetry_room_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# What tests include anyway, compiled once (for rooms: src/concurrency/CMakeLists.txt). Tests are compiled without the optimisations that take longest,
-# with sanitizers without any: nobody waits for them to run, but for what they test.
+# What tests include anyway, compiled once (for rooms: src/concurrency/CMakeLists.txt). Tests are
+# compiled without the optimisations that take longest, with sanitizers without any: nobody waits for
+# them to run, but for what they test.
 add_library(test_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/test_pch.cc)
 add_library(gpu_telemetry_test_flags INTERFACE)
 target_compile_options(gpu_telemetry_test_flags INTERFACE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Sanitize>:-O0>)
