@@ -2,13 +2,15 @@
 # Installs what is missing to build, run and test this repository, on Debian 12 or newer and
 # Ubuntu 24.04 or newer. When nothing is missing it does nothing, and asks no server.
 #
-#   scripts/install-dependencies.sh [--run|--test|--bench|--dev] [--list]
+#   scripts/install-dependencies.sh [--run|--test|--bench|--dev]... [--list]
 #
 #   --run    to build and run the program (default)
 #   --test   also what `make test` needs
-#   --bench  --run, Google Benchmark and the programs we are measured against
+#   --bench  also what `make bench` needs: Google Benchmark, the programs we are measured against
 #   --dev    --test, and what speeds up or explains daily work
 #   --list   only print the packages, one a line
+#
+# Several profiles may be named at once.
 set -euo pipefail
 
 # The one list. Columns: from which profile on, the package, why. `a|b>=V` is the first that is
@@ -55,7 +57,12 @@ bench  wrk                                          # HTTP load
 bench  prometheus                                   # peer: queries and bytes a sample
 bench  nats-server                                  # peer: the queue
 bench  libnats-dev                                  # its client in C
+bench  python3                                      # runs the programs and their peers
 bench  python3-venv                                 # peers from PyPI: DuckDB, ClickHouse, polars
+bench  redis-server                                 # peer: plain streams; beneath the queue on Redis
+bench  chromium:chromium                            # opens the dashboard
+bench  default-jdk-headless                         # the MongoDB stand-in that collectors fill
+bench  maven                                        # fetches it
 dev    ccache                                       # rebuilds from cache
 dev    mold                                         # links faster
 dev    gcovr                                        # make cover
@@ -68,11 +75,12 @@ die() {
   exit 1
 }
 
-profile=run
+profiles=(run)
 list_only=false
 for argument in "$@"; do
   case $argument in
-    --run | --test | --bench | --dev) profile=${argument#--} ;;
+    --run | --test | --bench) profiles+=("${argument#--}") ;;
+    --dev) profiles+=(test dev) ;;
     --list) list_only=true ;;
     -h | --help)
       sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
@@ -82,12 +90,7 @@ for argument in "$@"; do
   esac
 done
 
-case $profile in
-  run) wanted='run' ;;
-  test) wanted='run|test' ;;
-  bench) wanted='run|bench' ;;
-  dev) wanted='run|test|dev' ;;
-esac
+wanted=$(IFS='|' && echo "${profiles[*]}")
 mapfile -t specs < <(packages | sed 's/ *#.*//' | awk -v w="^($wanted)\$" '$1 ~ w && !seen[$2]++ {print $2}')
 
 command -v apt-get > /dev/null && command -v dpkg-query > /dev/null ||
@@ -150,7 +153,7 @@ apt() {
     -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" < /dev/null
 }
 
-echo "Missing for '$profile': ${missing[*]}"
+echo "Missing for '${profiles[*]}': ${missing[*]}"
 echo "Asking the package servers what they have (apt-get update)..."
 # A foreign repository that fails must not stop us: what counts is whether the packages are found.
 apt update > /dev/null || echo "apt-get update failed; trying with the lists that are here" >&2

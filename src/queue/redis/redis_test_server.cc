@@ -38,6 +38,7 @@ std::optional<std::string> RedisTestServer::program() {
 
 RedisTestServer::RedisTestServer(std::vector<std::string> arguments)
     : arguments_(std::move(arguments)), port_(free_port()) {
+  if (!program()) throw std::runtime_error("redis-server is not installed");
   std::string name = (std::filesystem::temp_directory_path() / "redis-test-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
   directory_ = name;
