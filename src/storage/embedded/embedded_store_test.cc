@@ -249,7 +249,7 @@ TEST_F(EmbeddedStoreTest, HowMuchThereIsToReadIsCountedAndNotGuessed) {
   EXPECT_TRUE(at_once());
   query.end = query.start + Milliseconds{kShortAnswer};
   EXPECT_FALSE(at_once());
-  // What of another metric lies in no order costs as much.
+  // What came in no order counts where it lies, and costs questions for anything else nothing.
   BatchBuilder backwards;
   const GpuUuid other = numbered_gpu(2);
   for (std::uint64_t i = 0; i < 2 * kShortAnswer; ++i) {
@@ -260,7 +260,12 @@ TEST_F(EmbeddedStoreTest, HowMuchThereIsToReadIsCountedAndNotGuessed) {
   ASSERT_TRUE(simulated_.write(backwards.batch()));
   query.gpu = other;
   query.metrics = {"a"};
+  EXPECT_TRUE(at_once());
+  query.metrics = {"b"};
+  query.start = from_unix_milliseconds(kStart - std::int64_t{2 * kShortAnswer});
   EXPECT_FALSE(at_once());
+  query.end = query.start + Milliseconds{kShortAnswer / 4};
+  EXPECT_TRUE(at_once());
 }
 
 TEST_F(EmbeddedStoreTest, AttributionIsForgottenWithTheSamplesItBelongsTo) {

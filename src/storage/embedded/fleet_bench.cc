@@ -15,10 +15,16 @@ constexpr std::uint32_t kFleet = 247;
 constexpr std::uint32_t kGpusOfAHost = 8;
 constexpr std::int64_t kScrapes = 720;  // two hours, each ten seconds
 
+// Which scrape is stored at which place.
+using Order = std::int64_t (*)(std::int64_t place);
+std::int64_t in_order(std::int64_t place) { return place; }
+std::int64_t last_of_four_first(std::int64_t place) { return place / 4 * 4 + (place + 3) % 4; }
+std::int64_t sixteen_backwards(std::int64_t place) { return place / 16 * 16 + 15 - place % 16; }
+
 // Ten metrics of each GPU, the newest scrape at `end()`.
 class Fleet {
  public:
-  Fleet(std::uint32_t gpus, std::int64_t scrapes, bool sealed, bool shuffled = false)
+  Fleet(std::uint32_t gpus, std::int64_t scrapes, bool sealed, Order order = in_order)
       : gpus_(gpus) {
     EmbeddedStoreOptions options;
     options.path = folder_.path() + "/store";
@@ -29,8 +35,7 @@ class Fleet {
     if (!opened) std::abort();
     store_ = std::move(*opened);
     for (std::int64_t place = 0; place < scrapes; ++place) {
-      // Shuffled: 3 0 1 2 7 4 5 6 ...
-      const std::int64_t i = shuffled ? place / 4 * 4 + (place + 3) % 4 : place;
+      const std::int64_t i = order(place);
       BatchBuilder builder;
       for (std::uint32_t n = 0; n < gpus; ++n) {
         std::vector<std::pair<std::string, double>> readings;
@@ -69,8 +74,8 @@ GroupQuery hour_by_host(const Fleet& fleet) {
   return query;
 }
 
-void measure_hour_by_host(benchmark::State& state, bool sealed) {
-  Fleet fleet(kFleet, kScrapes, sealed);
+void measure_hour_by_host(benchmark::State& state, bool sealed, Order order = in_order) {
+  Fleet fleet(kFleet, kScrapes, sealed, order);
   const GroupQuery query = hour_by_host(fleet);
   for (auto _ : state) {
     const auto series = fleet.store().aggregate_groups(query);
@@ -88,16 +93,15 @@ BENCHMARK(BM_HourByHostFromMemory);
 
 // Scrapes that several writers stored at once, so that each second or third comes late.
 void BM_HourByHostFromMemoryOutOfOrder(benchmark::State& state) {
-  Fleet fleet(kFleet, kScrapes, false, true);
-  const GroupQuery query = hour_by_host(fleet);
-  for (auto _ : state) {
-    const auto series = fleet.store().aggregate_groups(query);
-    if (!series) std::abort();
-    benchmark::DoNotOptimize(series->front().values.data());
-  }
-  state.SetItemsProcessed(state.iterations());
+  measure_hour_by_host(state, false, last_of_four_first);
 }
 BENCHMARK(BM_HourByHostFromMemoryOutOfOrder);
+
+// What many at once have caught up with: most comes later than several that are newer.
+void BM_HourByHostFromMemoryJumbled(benchmark::State& state) {
+  measure_hour_by_host(state, false, sixteen_backwards);
+}
+BENCHMARK(BM_HourByHostFromMemoryJumbled);
 
 void BM_NewestValuesOf10000Gpus(benchmark::State& state) {
   Fleet fleet(10'000, 20, false);

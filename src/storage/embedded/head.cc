@@ -1,7 +1,7 @@
 #include "storage/embedded/head.h"
 
 #include <algorithm>
-#include <optional>
+#include <utility>
 
 namespace gpu_telemetry::storage::embedded {
 
@@ -95,34 +95,26 @@ void Head::insert(const TelemetryBatch& batch, std::span<const std::uint32_t> me
 std::vector<HeadColumnView> Head::view(const GpuUuid& gpu, std::int64_t cutoff,
                                        std::uint32_t metric) const {
   const Shard& shard = shards_[shard_of(gpu)];
-  struct Copy {
-    HeadColumn column;
-    std::optional<HeadColumn::Late> late;
-  };
-  std::vector<Copy> copies;
+  std::vector<HeadColumnView::Copy> copies;
   {
     std::lock_guard lock(shard.mutex);
     const auto found = shard.gpus.find(gpu);
     if (found == shard.gpus.end()) return {};
     const GpuColumns& columns = *found->second;
-    const auto copy = [&](const HeadColumn& column) {
-      copies.push_back({column, std::nullopt});
-      if (column.late != nullptr) copies.back().late = *column.late;
-    };
     if (metric == kAllMetrics) {
       copies.reserve(columns.columns.size());
-      for (const HeadColumn& column : columns.columns) copy(column);
+      for (const HeadColumn& column : columns.columns) copies.emplace_back(column);
     } else if (metric < columns.slot.size() && columns.slot[metric] != 0) {
-      copy(columns.columns[columns.slot[metric] - 1u]);
+      copies.emplace_back(columns.columns[columns.slot[metric] - 1u]);
     }
   }
-  std::sort(copies.begin(), copies.end(),
-            [](const Copy& a, const Copy& b) { return a.column.metric < b.column.metric; });
+  std::ranges::sort(copies, {},
+                    [](const HeadColumnView::Copy& copy) { return copy.column.metric; });
   const std::int64_t head_stored_at = stored_at();
   std::vector<HeadColumnView> views;
   views.reserve(copies.size());
-  for (const Copy& copy : copies) {
-    HeadColumnView view(copy.column, copy.late ? &*copy.late : nullptr, cutoff, head_stored_at);
+  for (HeadColumnView::Copy& copy : copies) {
+    HeadColumnView view(std::move(copy), cutoff, head_stored_at);
     if (view.samples() > 0) views.push_back(std::move(view));
   }
   return views;
@@ -137,12 +129,12 @@ std::uint64_t Head::samples_to_read(const GpuUuid& gpu, std::span<const std::uin
   const GpuColumns& columns = *found->second;
   std::uint64_t samples = 0;
   for (const HeadColumn& column : columns.columns) {
-    if (column.late != nullptr) samples += column.late->rest.size;
-    if (metrics.empty()) samples += column.count_sorted(start, end);
+    if (column.late != nullptr) samples += column.late->rest.unsorted_size;
+    if (metrics.empty()) samples += column.count(start, end);
   }
   for (const std::uint32_t metric : metrics) {
     if (metric >= columns.slot.size() || columns.slot[metric] == 0) continue;
-    samples += columns.columns[columns.slot[metric] - 1u].count_sorted(start, end);
+    samples += columns.columns[columns.slot[metric] - 1u].count(start, end);
   }
   return samples;
 }

@@ -38,7 +38,8 @@ class Head {
                                    std::uint32_t metric = kAllMetrics) const;
 
   // How many samples a reader of these metrics (numbers; none: all) in [start, end] has to look at:
-  // theirs, and what of any metric of the GPU lies in no order, which a view puts in order first.
+  // theirs, and the last ones of any metric of the GPU that lie in no order, which a view puts in
+  // order.
   std::uint64_t samples_to_read(const GpuUuid& gpu, std::span<const std::uint32_t> metrics,
                                 std::int64_t start, std::int64_t end) const;
 

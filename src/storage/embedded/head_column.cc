@@ -27,17 +27,6 @@ void HeadRun::grow(Arena& arena) {
   end = at + capacity;
 }
 
-HeadSample HeadRun::newest(bool sorted) const {
-  if (sorted) return at[-1];
-  HeadSample found{kMinTime, 0};
-  for (std::size_t i = 0; i < chunk_count; ++i) {
-    for (const HeadSample& sample : chunks.samples(i, size)) {
-      if (sample.timestamp >= found.timestamp) found = sample;
-    }
-  }
-  return found;
-}
-
 std::size_t HeadRun::first_at(std::int64_t time) const {
   const std::size_t index = chunks.first_with(time, chunk_count);
   const auto samples = chunks.samples(index, size);
@@ -64,24 +53,83 @@ void HeadRun::newest_times(std::size_t most, std::vector<std::int64_t>& out) con
   }
 }
 
-HeadSample HeadColumn::newest() const {
-  HeadSample found{kMinTime, 0};
-  const auto take = [&](const HeadRun& run, bool sorted) {
-    if (run.size == 0 || run.last < found.timestamp) return;
-    found = run.newest(sorted);
-  };
-  take(main, true);
-  if (late == nullptr) return found;
-  for (const HeadRun& run : late->sorted) take(run, true);
-  take(late->rest, false);
-  return found;
+namespace {
+
+bool is_earlier(const HeadSample& sample, std::int64_t time) { return sample.timestamp < time; }
+
+// Puts samples that lie in the order of writing into that of time, the last written of each time
+// alone.
+void put_in_order(std::vector<HeadSample>& samples) {
+  std::stable_sort(samples.begin(), samples.end(), [](const HeadSample& a, const HeadSample& b) {
+    return a.timestamp < b.timestamp;
+  });
+  std::size_t kept = 0;
+  for (const HeadSample& sample : samples) {
+    if (kept > 0 && samples[kept - 1].timestamp == sample.timestamp) --kept;
+    samples[kept++] = sample;
+  }
+  samples.resize(kept);
 }
 
-std::size_t HeadColumn::count_sorted(std::int64_t start, std::int64_t end) const {
-  std::size_t samples = main.count(start, end);
+}  // namespace
+
+void HeadRest::append(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at) {
+  if (unsorted_size == unsorted_capacity) grow(arena);
+  unsorted[unsorted_size++] = {timestamp, value};
+  ++size;
+  if (timestamp >= newest.timestamp) newest = {timestamp, value};
+  earliest = std::min(earliest, timestamp);
+  longest_delay = std::max(longest_delay, stored_at - timestamp);
+  if (unsorted_size == kPiece) make_piece(arena);
+}
+
+void HeadRest::grow(Arena& arena) {
+  const auto capacity = std::max(2 * unsorted_capacity, std::uint32_t{HeadChunks::kFirst});
+  auto* const larger = new (arena.allocate(capacity * sizeof(HeadSample))) HeadSample[capacity];
+  std::copy_n(unsorted, unsorted_size, larger);
+  unsorted = larger;
+  unsorted_capacity = capacity;
+}
+
+void HeadRest::make_piece(Arena& arena) {
+  std::vector<HeadSample> samples(unsorted, unsorted + unsorted_size);
+  put_in_order(samples);
+  auto* const kept =
+      new (arena.allocate(samples.size() * sizeof(HeadSample))) HeadSample[samples.size()];
+  std::copy(samples.begin(), samples.end(), kept);
+  if (piece_count == 0 || std::has_single_bit(piece_count)) {  // the list is full
+    const std::size_t capacity = std::max<std::size_t>(1, std::size_t{2} * piece_count);
+    auto* const longer = new (arena.allocate(capacity * sizeof(Piece))) Piece[capacity];
+    std::copy_n(pieces, piece_count, longer);
+    pieces = longer;
+  }
+  pieces[piece_count++] = {kept, samples.size()};
+  unsorted_size = 0;
+}
+
+std::uint64_t HeadRest::most_between(std::int64_t low, std::int64_t high) const {
+  if (high < earliest || low > newest.timestamp) return 0;
+  std::uint64_t samples = unsorted_size;
+  for (const Piece& piece : std::span(pieces, piece_count)) {
+    if (piece.front().timestamp <= high && piece.back().timestamp >= low) samples += piece.size();
+  }
+  return samples;
+}
+
+HeadSample HeadColumn::newest() const {
+  HeadSample found = main.at[-1];
+  if (late == nullptr) return found;
+  for (const HeadRun& run : late->sorted) {
+    if (run.size > 0 && run.last >= found.timestamp) found = run.at[-1];
+  }
+  return late->rest.newest.timestamp >= found.timestamp ? late->rest.newest : found;
+}
+
+std::uint64_t HeadColumn::count(std::int64_t start, std::int64_t end) const {
+  std::uint64_t samples = main.count(start, end);
   if (late == nullptr) return samples;
   for (const HeadRun& run : late->sorted) samples += run.count(start, end);
-  return samples;
+  return samples + late->rest.most_between(start, end);
 }
 
 void HeadColumn::insert_late(Arena& arena, std::int64_t timestamp, double value,
@@ -101,13 +149,18 @@ void HeadColumn::insert_late(Arena& arena, std::int64_t timestamp, double value,
   late->rest.append(arena, timestamp, value, stored_at);
 }
 
-HeadColumnView::HeadColumnView(const HeadColumn& column, const HeadColumn::Late* late,
-                               std::int64_t cutoff, std::int64_t head_stored_at)
-    : metric_(column.metric), head_stored_at_(head_stored_at) {
-  add_run(column.main, cutoff);
-  if (late == nullptr) return;
-  for (const HeadRun& run : late->sorted) add_run(run, cutoff);
-  add_rest(late->rest, cutoff);
+HeadColumnView::Copy::Copy(const HeadColumn& original) : column(original) {
+  if (original.late == nullptr) return;
+  late = *original.late;
+  unsorted.assign(late->rest.unsorted, late->rest.unsorted + late->rest.unsorted_size);
+}
+
+HeadColumnView::HeadColumnView(Copy copy, std::int64_t cutoff, std::int64_t head_stored_at)
+    : metric_(copy.column.metric), head_stored_at_(head_stored_at) {
+  add_run(copy.column.main, cutoff);
+  if (!copy.late) return;
+  for (const HeadRun& run : copy.late->sorted) add_run(run, cutoff);
+  add_rest(copy.late->rest, std::move(copy.unsorted), cutoff);
 }
 
 void HeadColumnView::add_run(const HeadRun& run, std::int64_t cutoff) {
@@ -126,32 +179,41 @@ void HeadColumnView::add_run(const HeadRun& run, std::int64_t cutoff) {
   samples_ += run.size;
 }
 
-void HeadColumnView::add_rest(const HeadRun& run, std::int64_t cutoff) {
-  if (run.size == 0) return;
-  std::vector<HeadSample> samples;
-  samples.reserve(run.size);
-  for (std::size_t i = 0; i < run.chunk_count; ++i) {
-    const auto chunk = run.chunks.samples(i, run.size);
-    samples.insert(samples.end(), chunk.begin(), chunk.end());
-  }
-  std::stable_sort(samples.begin(), samples.end(), [](const HeadSample& a, const HeadSample& b) {
-    return a.timestamp < b.timestamp;
-  });
+void HeadColumnView::add_rest(const HeadRest& rest, std::vector<HeadSample> unsorted,
+                              std::int64_t cutoff) {
+  if (rest.size == 0) return;
   const std::int64_t shown_from =
-      head_stored_at_ >= cutoff ? saturating_subtract(cutoff, run.longest_delay) : cutoff;
-  for (const HeadSample& sample : samples) {
-    if (sample.timestamp < shown_from) continue;
-    if (!rest_.empty() && rest_.timestamps.back() == sample.timestamp) {
-      rest_.values.back() = sample.value;
-    } else {
-      rest_.append(sample.timestamp, sample.value);
-    }
-  }
-  if (rest_.empty()) return;
-  rest_longest_delay_ = run.longest_delay;
-  first_ = std::min(first_, rest_.timestamps.front());
-  last_ = std::max(last_, rest_.timestamps.back());
-  samples_ += rest_.size();
+      head_stored_at_ >= cutoff ? saturating_subtract(cutoff, rest.longest_delay) : cutoff;
+  if (rest.newest.timestamp < shown_from) return;
+  pieces_ = {rest.pieces, rest.piece_count};
+  last_piece_ = std::move(unsorted);
+  put_in_order(last_piece_);
+  rest_shown_from_ = shown_from;
+  rest_last_ = rest.newest.timestamp;
+  rest_longest_delay_ = rest.longest_delay;
+  first_ = std::min(first_, std::max(rest.earliest, shown_from));
+  last_ = std::max(last_, rest_last_);
+  samples_ += rest.size;
+}
+
+void HeadColumnView::find_rest(std::int64_t start, std::int64_t end,
+                               std::vector<HeadSample>& out) const {
+  out.clear();
+  start = std::max(start, rest_shown_from_);
+  if (start > end || start > rest_last_) return;
+  bool in_order = true;
+  const auto take = [&](HeadRest::Piece piece) {
+    if (piece.empty() || piece.back().timestamp < start || piece.front().timestamp > end) return;
+    const auto first = std::lower_bound(piece.begin(), piece.end(), start, is_earlier);
+    const auto last =
+        end == kMaxTime ? piece.end() : std::lower_bound(first, piece.end(), end + 1, is_earlier);
+    if (first == last) return;
+    in_order = in_order && (out.empty() || out.back().timestamp < first->timestamp);
+    out.insert(out.end(), first, last);
+  };
+  for (const HeadRest::Piece& piece : pieces_) take(piece);
+  take(last_piece_);
+  if (!in_order) put_in_order(out);
 }
 
 template <class Visit>
@@ -159,9 +221,6 @@ void HeadColumnView::visit_run(const Run& run, std::int64_t start, std::int64_t 
                                const Visit& visit) {
   start = std::max(start, run.shown_from);
   if (start > end) return;
-  const auto is_earlier = [](const HeadSample& sample, std::int64_t time) {
-    return sample.timestamp < time;
-  };
   for (std::size_t index = run.chunks.first_with(start, run.chunk_count); index < run.chunk_count;
        ++index) {
     const auto samples = run.chunks.samples(index, run.size);
@@ -275,19 +334,20 @@ struct RunCursor {
 
 }  // namespace
 
-bool HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
+void HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
                                std::vector<Bucket>& out) const {
-  if (!rest_.empty()) return false;
-  BucketFiller filler(step, out);
-  if (runs_.size() == 1) {
-    visit_run(runs_.front(), start, end,
-              [&filler](std::span<const HeadSample> samples) { filler.add(samples); });
-    return true;
-  }
   // Reused by the thread.
+  thread_local std::vector<HeadSample> rest;
   thread_local std::vector<RunCursor> cursors;
   thread_local std::vector<HeadSample> merged;
-  cursors.resize(runs_.size());
+  BucketFiller filler(step, out);
+  find_rest(start, end, rest);
+  if (runs_.size() == 1 && rest.empty()) {
+    visit_run(runs_.front(), start, end,
+              [&filler](std::span<const HeadSample> samples) { filler.add(samples); });
+    return;
+  }
+  cursors.resize(runs_.size() + 1);
   merged.clear();
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     cursors[i].pieces.clear();
@@ -295,6 +355,9 @@ bool HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_
               [i](std::span<const HeadSample> samples) { cursors[i].pieces.push_back(samples); });
     cursors[i].begin();
   }
+  cursors.back().pieces.clear();
+  if (!rest.empty()) cursors.back().pieces.emplace_back(rest);
+  cursors.back().begin();
   while (true) {
     // Of one timestamp in several runs the latest run has the value that counts.
     std::int64_t earliest = kMaxTime;
@@ -311,7 +374,6 @@ bool HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_
     }
   }
   filler.add(merged);
-  return true;
 }
 
 void HeadColumnView::read(std::int64_t start, std::int64_t end, Samples& out,
@@ -323,19 +385,17 @@ void HeadColumnView::read(std::int64_t start, std::int64_t end, Samples& out,
   out.timestamps.reserve(most);
   out.values.reserve(most);
   if (!runs_.empty()) read_run(runs_.front(), start, end, out);
-  if (runs_.size() <= 1 && rest_.empty()) return;
+  if (runs_.size() <= 1 && rest_last_ < start) return;
   Samples newer;
   for (std::size_t i = 1; i < runs_.size(); ++i) {
     newer.clear();
     read_run(runs_[i], start, end, newer);
     overlay(out, newer, scratch);
   }
+  thread_local std::vector<HeadSample> rest;  // reused by the thread
+  find_rest(start, end, rest);
   newer.clear();
-  const auto from = std::lower_bound(rest_.timestamps.begin(), rest_.timestamps.end(), start);
-  for (auto i = static_cast<std::size_t>(from - rest_.timestamps.begin());
-       i < rest_.size() && rest_.timestamps[i] <= end; ++i) {
-    newer.append(rest_.timestamps[i], rest_.values[i]);
-  }
+  for (const HeadSample& sample : rest) newer.append(sample.timestamp, sample.value);
   overlay(out, newer, scratch);
 }
 
@@ -346,8 +406,8 @@ std::int64_t HeadColumnView::stored_at(std::int64_t start, std::int64_t end) con
     if (newest < start) continue;
     latest = std::max(latest, saturating_add(newest, run.longest_delay));
   }
-  if (!rest_.empty() && rest_.timestamps.front() <= end && rest_.timestamps.back() >= start) {
-    const std::int64_t newest = std::min(end, rest_.timestamps.back());
+  const std::int64_t newest = std::min(end, rest_last_);
+  if (newest >= std::max(start, rest_shown_from_)) {
     latest = std::max(latest, saturating_add(newest, rest_longest_delay_));
   }
   return std::min(latest, head_stored_at_);

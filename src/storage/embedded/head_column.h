@@ -2,16 +2,18 @@
 //
 // Samples lie in runs of ascending timestamps. Readings that come in order, as nearly all do, go to
 // the first run. One that is not newer than the first run's last goes to the first of a few further
-// runs that it fits behind, or else to an unsorted rest. So of two samples with one timestamp, the
-// one in the later run was written later, and last-written-wins needs no search when writing.
+// runs that it fits behind, or else to the rest, which is put in order piece by piece. So of two
+// samples with one timestamp, the one in the later run was written later, those of the rest last of
+// all, and last-written-wins needs no search when writing.
 //
 // A run is a list of chunks that only grows at its end: whoever knows how many samples a run had
-// may read them while others are added.
+// may read them while others are added. So are the pieces of the rest, but for the last.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -85,25 +87,47 @@ struct HeadRun {
     if (stored_at - timestamp > longest_delay) longest_delay = stored_at - timestamp;
   }
 
-  // The sample with the latest timestamp, of two the one written later; `size` is not 0. O(1) when
-  // the run is sorted, which `sorted` says.
-  HeadSample newest(bool sorted) const;
-  // How many samples of a sorted run lie in [low, high].
+  // How many samples lie in [low, high].
   std::size_t count(std::int64_t low, std::int64_t high) const;
-  // Appends the timestamps of the last samples, at most `most`, in the order of the run.
+  // Appends the timestamps of the last samples, at most `most`.
   void newest_times(std::size_t most, std::vector<std::int64_t>& out) const;
 
  private:
   void grow(Arena& arena);
-  // The number of the first sample of a sorted run at `time` or after it.
+  // The number of the first sample at `time` or after it.
   std::size_t first_at(std::int64_t time) const;
+};
+
+// Samples that fit behind no run, in the order in which they were written: pieces that are
+// ascending each, and those since the last piece, which are not.
+struct HeadRest {
+  static constexpr std::uint32_t kPiece = 256;  // samples from which a piece is made
+  using Piece = std::span<const HeadSample>;    // not empty, without a timestamp twice
+
+  Piece* pieces = nullptr;
+  HeadSample* unsorted = nullptr;  // overwritten when a piece was made of it
+  std::uint32_t piece_count = 0;
+  std::uint32_t unsorted_size = 0;
+  std::uint32_t unsorted_capacity = 0;
+  HeadSample newest{kMinTime, 0};  // of two with one timestamp the one written later
+  std::int64_t earliest = kMaxTime;
+  std::int64_t longest_delay = 0;  // as of a run
+  std::uint64_t size = 0;          // samples written
+
+  void append(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at);
+  // How many samples lie in [low, high] at most.
+  std::uint64_t most_between(std::int64_t low, std::int64_t high) const;
+
+ private:
+  void grow(Arena& arena);
+  void make_piece(Arena& arena);
 };
 
 struct HeadColumn {
   static constexpr int kLateRuns = 3;
   struct Late {
     HeadRun sorted[kLateRuns];
-    HeadRun rest;
+    HeadRest rest;
   };
 
   std::uint32_t metric = 0;  // number in the store's MetricTable
@@ -120,8 +144,8 @@ struct HeadColumn {
 
   // The sample with the latest timestamp, of two the one written later.
   HeadSample newest() const;
-  // How many samples of the sorted runs lie in [start, end].
-  std::size_t count_sorted(std::int64_t start, std::int64_t end) const;
+  // How many samples lie in [start, end], those of the rest at most.
+  std::uint64_t count(std::int64_t start, std::int64_t end) const;
 
  private:
   void insert_late(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at);
@@ -130,10 +154,18 @@ struct HeadColumn {
 // A column as it was at one moment; valid as long as the head. Read by one thread.
 class HeadColumnView {
  public:
-  // `late` is a copy of *column.late, or null. Samples that were stored, and are, before `cutoff`
-  // (Unix ms) are not shown; `head_stored_at` is when the head was last written.
-  HeadColumnView(const HeadColumn& column, const HeadColumn::Late* late, std::int64_t cutoff,
-                 std::int64_t head_stored_at);
+  // A copy of a column's headers, made while nobody writes it.
+  struct Copy {
+    explicit Copy(const HeadColumn& column);
+
+    HeadColumn column;
+    std::optional<HeadColumn::Late> late;
+    std::vector<HeadSample> unsorted;  // of late->rest
+  };
+
+  // Samples that were stored, and are, before `cutoff` (Unix ms) are not shown; `head_stored_at` is
+  // when the head was last written.
+  HeadColumnView(Copy copy, std::int64_t cutoff, std::int64_t head_stored_at);
 
   std::uint32_t metric() const { return metric_; }
   // Bounds of the timestamps that are shown; first > last when there are none.
@@ -145,8 +177,8 @@ class HeadColumnView {
   void read(std::int64_t start, std::int64_t end, Samples& out, Samples& scratch) const;
 
   // Appends what the samples in [start, end] come to in buckets of `step`, extending the last of
-  // `out` when it goes on. False, and nothing is done, when some samples are in no sorted run.
-  bool aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
+  // `out` when it goes on.
+  void aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
                  std::vector<Bucket>& out) const;
 
   // When the youngest of the samples in [start, end] was stored, at the latest.
@@ -163,7 +195,9 @@ class HeadColumnView {
   };
 
   void add_run(const HeadRun& run, std::int64_t cutoff);
-  void add_rest(const HeadRun& run, std::int64_t cutoff);
+  void add_rest(const HeadRest& rest, std::vector<HeadSample> unsorted, std::int64_t cutoff);
+  // Replaces `out` with the samples of the rest in [start, end], in order.
+  void find_rest(std::int64_t start, std::int64_t end, std::vector<HeadSample>& out) const;
   static void read_run(const Run& run, std::int64_t start, std::int64_t end, Samples& out);
   // Calls `visit` with each piece of the run that lies in [start, end], in order.
   template <class Visit>
@@ -175,7 +209,11 @@ class HeadColumnView {
   std::int64_t last_ = kMinTime;
   std::uint64_t samples_ = 0;
   std::vector<Run> runs_;  // oldest writes first
-  Samples rest_;           // newer than all runs
+  // Of the rest, which was written after all runs:
+  std::span<const HeadRest::Piece> pieces_;
+  std::vector<HeadSample> last_piece_;
+  std::int64_t rest_shown_from_ = kMaxTime;
+  std::int64_t rest_last_ = kMinTime;
   std::int64_t rest_longest_delay_ = 0;
 };
 

@@ -102,7 +102,10 @@ Result<void> MetricScan::add_overlapping(std::size_t begin, std::size_t end, con
     if (!added) return reported(added.error(), alone, report_damage_);
     return {};
   }
-  if (end - begin == 1 && alone.head->aggregate(range.start, range.end, range.step, out)) return {};
+  if (end - begin == 1) {
+    alone.head->aggregate(range.start, range.end, range.step, out);
+    return {};
+  }
   std::sort(order_.begin() + static_cast<std::ptrdiff_t>(begin),
             order_.begin() + static_cast<std::ptrdiff_t>(end));
   overlapping_.clear();
