@@ -71,6 +71,32 @@ void put_in_order(std::vector<HeadSample>& samples) {
   samples.resize(kept);
 }
 
+// Adds samples that were written later, ascending as those of `base`; of two with one timestamp
+// theirs counts.
+void overlay(std::vector<HeadSample>& base, std::span<const HeadSample> newer,
+             std::vector<HeadSample>& scratch) {
+  if (newer.empty()) return;
+  // What lies before the newer ones stays where it is.
+  const auto split =
+      std::lower_bound(base.begin(), base.end(), newer.front().timestamp, is_earlier);
+  scratch.resize(static_cast<std::size_t>(base.end() - split) + newer.size());
+  auto old = split;
+  auto late = newer.begin();
+  auto to = scratch.begin();
+  while (old != base.end() && late != newer.end()) {
+    // Without a branch: which comes next is anybody's guess.
+    const std::int64_t a = old->timestamp;
+    const std::int64_t b = late->timestamp;
+    *to++ = *(a < b ? &*old : &*late);
+    old += a <= b;
+    late += b <= a;
+  }
+  to = std::copy(old, base.end(), to);
+  to = std::copy(late, newer.end(), to);
+  base.erase(split, base.end());
+  base.insert(base.end(), scratch.begin(), to);
+}
+
 }  // namespace
 
 void HeadRest::append(Arena& arena, std::int64_t timestamp, double value, std::int64_t stored_at) {
@@ -198,22 +224,19 @@ void HeadColumnView::add_rest(const HeadRest& rest, std::vector<HeadSample> unso
 
 void HeadColumnView::find_rest(std::int64_t start, std::int64_t end,
                                std::vector<HeadSample>& out) const {
+  thread_local std::vector<HeadSample> scratch;  // reused by the thread
   out.clear();
   start = std::max(start, rest_shown_from_);
   if (start > end || start > rest_last_) return;
-  bool in_order = true;
   const auto take = [&](HeadRest::Piece piece) {
     if (piece.empty() || piece.back().timestamp < start || piece.front().timestamp > end) return;
     const auto first = std::lower_bound(piece.begin(), piece.end(), start, is_earlier);
     const auto last =
         end == kMaxTime ? piece.end() : std::lower_bound(first, piece.end(), end + 1, is_earlier);
-    if (first == last) return;
-    in_order = in_order && (out.empty() || out.back().timestamp < first->timestamp);
-    out.insert(out.end(), first, last);
+    overlay(out, {first, last}, scratch);
   };
   for (const HeadRest::Piece& piece : pieces_) take(piece);
   take(last_piece_);
-  if (!in_order) put_in_order(out);
 }
 
 template <class Visit>
@@ -304,42 +327,12 @@ class BucketFiller {
   std::int64_t bucket_end_ = kMinTime;
 };
 
-// What is left of a run, piece by piece.
-struct RunCursor {
-  std::vector<std::span<const HeadSample>> pieces;
-  std::size_t piece = 0;
-  const HeadSample* at = nullptr;
-  const HeadSample* end = nullptr;
-
-  void begin() {
-    piece = 0;
-    enter();
-  }
-  bool ended() const { return at == end; }
-  void next() {
-    if (++at == end) {
-      ++piece;
-      enter();
-    }
-  }
-
- private:
-  void enter() {
-    at = end = nullptr;
-    if (piece == pieces.size()) return;
-    at = pieces[piece].data();
-    end = at + pieces[piece].size();
-  }
-};
-
 }  // namespace
 
 void HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_t step,
                                std::vector<Bucket>& out) const {
   // Reused by the thread.
-  thread_local std::vector<HeadSample> rest;
-  thread_local std::vector<RunCursor> cursors;
-  thread_local std::vector<HeadSample> merged;
+  thread_local std::vector<HeadSample> rest, merged, newer, scratch;
   BucketFiller filler(step, out);
   find_rest(start, end, rest);
   if (runs_.size() == 1 && rest.empty()) {
@@ -347,32 +340,19 @@ void HeadColumnView::aggregate(std::int64_t start, std::int64_t end, std::int64_
               [&filler](std::span<const HeadSample> samples) { filler.add(samples); });
     return;
   }
-  cursors.resize(runs_.size() + 1);
+  const auto gather = [start, end](const Run& run, std::vector<HeadSample>& samples) {
+    samples.clear();
+    visit_run(run, start, end, [&samples](std::span<const HeadSample> piece) {
+      samples.insert(samples.end(), piece.begin(), piece.end());
+    });
+  };
   merged.clear();
-  for (std::size_t i = 0; i < runs_.size(); ++i) {
-    cursors[i].pieces.clear();
-    visit_run(runs_[i], start, end,
-              [i](std::span<const HeadSample> samples) { cursors[i].pieces.push_back(samples); });
-    cursors[i].begin();
+  if (!runs_.empty()) gather(runs_.front(), merged);
+  for (std::size_t i = 1; i < runs_.size(); ++i) {
+    gather(runs_[i], newer);
+    overlay(merged, newer, scratch);
   }
-  cursors.back().pieces.clear();
-  if (!rest.empty()) cursors.back().pieces.emplace_back(rest);
-  cursors.back().begin();
-  while (true) {
-    // Of one timestamp in several runs the latest run has the value that counts.
-    std::int64_t earliest = kMaxTime;
-    const HeadSample* sample = nullptr;
-    for (const RunCursor& cursor : cursors) {
-      if (cursor.ended() || cursor.at->timestamp > earliest) continue;
-      earliest = cursor.at->timestamp;
-      sample = cursor.at;
-    }
-    if (sample == nullptr) break;
-    merged.push_back(*sample);
-    for (RunCursor& cursor : cursors) {
-      if (!cursor.ended() && cursor.at->timestamp == earliest) cursor.next();
-    }
-  }
+  overlay(merged, rest, scratch);
   filler.add(merged);
 }
 
