@@ -202,6 +202,7 @@ def main():
     size = path.stat().st_size
     print(f"{path}: {ROWS:,} rows, {size / 1e6:.0f} MB; {os.cpu_count()} cores; {PROGRAM}\n")
     figures = Figures("pipeline", arguments.runs)
+    figures.note("file", size, "bytes")
 
     def note(name, seconds, bytes_on_disk=0):
         figures.note(name, seconds, "s")
