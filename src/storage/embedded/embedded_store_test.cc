@@ -249,7 +249,7 @@ TEST_F(EmbeddedStoreTest, HowMuchThereIsToReadIsCountedAndNotGuessed) {
   EXPECT_TRUE(at_once());
   query.end = query.start + Milliseconds{kShortAnswer};
   EXPECT_FALSE(at_once());
-  // What came in no order counts where it lies, and costs questions for anything else nothing.
+  // What came in no order counts where it lies, and little for questions for anything else.
   BatchBuilder backwards;
   const GpuUuid other = numbered_gpu(2);
   for (std::uint64_t i = 0; i < 2 * kShortAnswer; ++i) {

@@ -19,7 +19,8 @@
 namespace gpu_telemetry::storage::embedded {
 
 // Thread-safe. GPUs are spread over shards, each with a lock and an arena; a lock is held for one
-// scrape when writing, and for the copy of one GPU's column headers when reading.
+// scrape when writing, and when reading for the copy of one GPU's column headers and of the last
+// samples that lie in no order.
 class Head {
  public:
   Head() = default;

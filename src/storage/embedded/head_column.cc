@@ -106,7 +106,7 @@ void HeadRest::append(Arena& arena, std::int64_t timestamp, double value, std::i
   if (timestamp >= newest.timestamp) newest = {timestamp, value};
   earliest = std::min(earliest, timestamp);
   longest_delay = std::max(longest_delay, stored_at - timestamp);
-  if (unsorted_size == kPiece) make_piece(arena);
+  if (unsorted_size >= kPiece) make_piece(arena);
 }
 
 void HeadRest::grow(Arena& arena) {
@@ -215,17 +215,22 @@ void HeadColumnView::add_rest(const HeadRest& rest, std::vector<HeadSample> unso
   last_piece_ = std::move(unsorted);
   put_in_order(last_piece_);
   rest_shown_from_ = shown_from;
+  rest_first_ = std::max(rest.earliest, shown_from);
   rest_last_ = rest.newest.timestamp;
   rest_longest_delay_ = rest.longest_delay;
-  first_ = std::min(first_, std::max(rest.earliest, shown_from));
+  first_ = std::min(first_, rest_first_);
   last_ = std::max(last_, rest_last_);
   samples_ += rest.size;
 }
 
 void HeadColumnView::find_rest(std::int64_t start, std::int64_t end,
                                std::vector<HeadSample>& out) const {
+  // Merging rewrites what came before, so that many pieces are sorted together instead.
+  constexpr std::size_t kFewPieces = 8;
   thread_local std::vector<HeadSample> scratch;  // reused by the thread
+  thread_local std::vector<HeadRest::Piece> parts;
   out.clear();
+  parts.clear();
   start = std::max(start, rest_shown_from_);
   if (start > end || start > rest_last_) return;
   const auto take = [&](HeadRest::Piece piece) {
@@ -233,10 +238,16 @@ void HeadColumnView::find_rest(std::int64_t start, std::int64_t end,
     const auto first = std::lower_bound(piece.begin(), piece.end(), start, is_earlier);
     const auto last =
         end == kMaxTime ? piece.end() : std::lower_bound(first, piece.end(), end + 1, is_earlier);
-    overlay(out, {first, last}, scratch);
+    if (first != last) parts.emplace_back(first, last);
   };
   for (const HeadRest::Piece& piece : pieces_) take(piece);
   take(last_piece_);
+  if (parts.size() <= kFewPieces) {
+    for (const HeadRest::Piece& part : parts) overlay(out, part, scratch);
+    return;
+  }
+  for (const HeadRest::Piece& part : parts) out.insert(out.end(), part.begin(), part.end());
+  put_in_order(out);
 }
 
 template <class Visit>
@@ -387,7 +398,7 @@ std::int64_t HeadColumnView::stored_at(std::int64_t start, std::int64_t end) con
     latest = std::max(latest, saturating_add(newest, run.longest_delay));
   }
   const std::int64_t newest = std::min(end, rest_last_);
-  if (newest >= std::max(start, rest_shown_from_)) {
+  if (newest >= std::max(start, rest_first_)) {
     latest = std::max(latest, saturating_add(newest, rest_longest_delay_));
   }
   return std::min(latest, head_stored_at_);

@@ -154,7 +154,7 @@ struct HeadColumn {
 // A column as it was at one moment; valid as long as the head. Read by one thread.
 class HeadColumnView {
  public:
-  // A copy of a column's headers, made while nobody writes it.
+  // A copy of a column's headers and of what lies in no order, made while nobody writes it.
   struct Copy {
     explicit Copy(const HeadColumn& column);
 
@@ -171,7 +171,7 @@ class HeadColumnView {
   // Bounds of the timestamps that are shown; first > last when there are none.
   std::int64_t first() const { return first_; }
   std::int64_t last() const { return last_; }
-  std::uint64_t samples() const { return samples_; }
+  std::uint64_t samples() const { return samples_; }  // at most
 
   // Replaces `out` with the samples in [start, end].
   void read(std::int64_t start, std::int64_t end, Samples& out, Samples& scratch) const;
@@ -213,6 +213,7 @@ class HeadColumnView {
   std::span<const HeadRest::Piece> pieces_;
   std::vector<HeadSample> last_piece_;
   std::int64_t rest_shown_from_ = kMaxTime;
+  std::int64_t rest_first_ = kMaxTime;  // at the earliest
   std::int64_t rest_last_ = kMinTime;
   std::int64_t rest_longest_delay_ = 0;
 };

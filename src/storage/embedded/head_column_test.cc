@@ -128,6 +128,18 @@ TEST_F(HeadColumnTest, WhatIsExpiredIsNotShown) {
   EXPECT_EQ(view(kTimes).samples(), 0u);
 }
 
+// Merged piece by piece it would move 800 million samples.
+TEST_F(HeadColumnTest, WhatCameNewestFirstIsReadAtOnce) {
+  constexpr std::int64_t kSamples = 640'000;
+  for (std::int64_t i = kSamples; i > 0; --i) column_.insert(arena_, i, static_cast<double>(i), i);
+  Samples out, scratch;
+  view().read(kMinTime, kMaxTime, out, scratch);
+  ASSERT_EQ(out.size(), static_cast<std::size_t>(kSamples));
+  EXPECT_EQ(out.timestamps.front(), 1);
+  EXPECT_EQ(out.values.back(), static_cast<double>(kSamples));
+  EXPECT_TRUE(std::is_sorted(out.timestamps.begin(), out.timestamps.end()));
+}
+
 TEST_F(HeadColumnTest, MemoryGrowsWithTheSamplesInWhateverOrderTheyCome) {
   for (int i = 100'000; i > 0; --i) insert(i, i);
   EXPECT_LT(arena_.used(), std::size_t{100'000} * sizeof(HeadSample) * 5 / 4);
