@@ -3,9 +3,8 @@
 # --benchmark_filter=Csv. Five repetitions; read the medians. Without flags it goes on with the
 # whole programs beside their peers: the HTTP server and nginx; the pipeline, DuckDB, ClickHouse and
 # polars; the queue, NATS and Redis; the API and Prometheus; the dashboard; then how the program
-# grows. All of it takes about 40 minutes, and leaves its figures in build/bench/figures/, and as a page
+# grows. It takes 25 minutes with RUNS=3, and leaves its figures in build/bench/figures/, and as a page
 # in build/bench/performance.md; `bench/report.py` makes docs/performance.md of the same figures.
-# RUNS=3 makes it 25.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 figures=build/bench/figures
